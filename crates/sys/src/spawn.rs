@@ -1,0 +1,286 @@
+//! Starting processes that are to be supervised: the VMM, its daemons, the proxy and the shim.
+//!
+//! A supervised process leads its own session, sees `/dev/null` for input and output, appends its errors to a file, has
+//! an environment of few known variables and exactly the descriptors that it was given. It outlives its starter: to
+//! drop a [`Child`] is not to kill it.
+
+use std::{
+    ffi::{OsStr, OsString},
+    io,
+    os::{
+        fd::OwnedFd,
+        unix::process::{CommandExt as _, ExitStatusExt as _},
+    },
+    path::PathBuf,
+    process::{Command, ExitStatus, Stdio},
+};
+
+use command_fds::{CommandFdExt as _, FdMapping};
+use rustix::fs::{CWD, Mode, OFlags};
+use thiserror::Error;
+
+use crate::{
+    process::{Mark, PidFd, ProcessRef, Signal},
+    task,
+};
+
+/// The variables that a supervised process inherits when this process has them.
+const INHERITED: [&str; 5] = ["PATH", "LD_LIBRARY_PATH", "TMPDIR", "RUST_LOG", "RUST_BACKTRACE"];
+
+/// Why a process was not started.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum SpawnError {
+    /// There is no such program.
+    #[error("no program {}: install it, or configure the path of the one to use", program.display())]
+    NotFound {
+        /// The program looked for.
+        program: PathBuf,
+    },
+    /// The file for its errors could not be opened.
+    #[error("cannot open {} for the errors of {}", path.display(), program.display())]
+    Log {
+        /// The program.
+        program: PathBuf,
+        /// The file.
+        path: PathBuf,
+        /// The kernel's reason.
+        #[source]
+        source: io::Error,
+    },
+    /// Anything else.
+    #[error("cannot start {}", program.display())]
+    Failed {
+        /// The program.
+        program: PathBuf,
+        /// The kernel's reason.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// A process to be started.
+#[derive(Debug)]
+#[must_use = "nothing runs before spawn()"]
+pub struct Spawn {
+    program: PathBuf,
+    args: Vec<OsString>,
+    cwd: Option<PathBuf>,
+    env: Vec<(OsString, OsString)>,
+    fds: Vec<FdMapping>,
+    stderr: Option<PathBuf>,
+    death_signal: Option<Signal>,
+}
+
+impl Spawn {
+    /// A process of this program: a path, or a name to be looked for on `PATH`.
+    pub fn new(program: impl Into<PathBuf>) -> Self {
+        Self {
+            program: program.into(),
+            args: Vec::new(),
+            cwd: None,
+            env: Vec::new(),
+            fds: Vec::new(),
+            stderr: None,
+            death_signal: None,
+        }
+    }
+
+    /// Adds arguments.
+    pub fn args(mut self, args: impl IntoIterator<Item = impl Into<OsString>>) -> Self {
+        self.args.extend(args.into_iter().map(Into::into));
+        self
+    }
+
+    /// Sets the working directory.
+    pub fn cwd(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.cwd = Some(dir.into());
+        self
+    }
+
+    /// Sets a variable. Apart from these, a process gets only `PATH`, `LD_LIBRARY_PATH`, `TMPDIR`, `RUST_LOG` and
+    /// `RUST_BACKTRACE` of its starter.
+    pub fn env(mut self, key: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
+        self.env.push((key.as_ref().to_owned(), value.as_ref().to_owned()));
+        self
+    }
+
+    /// Hands over a descriptor, to be `number` in the process: 0 to 2 replace the standard ones.
+    pub fn fd(mut self, fd: OwnedFd, number: i32) -> Self {
+        self.fds.push(FdMapping { parent_fd: fd, child_fd: number });
+        self
+    }
+
+    /// Marks the process, so that it can be found without a record.
+    pub fn mark(self, mark: &Mark) -> Self {
+        self.env(Mark::VAR, mark.value())
+    }
+
+    /// Appends the process's standard error to this file (created with mode 0640, symbolic links refused).
+    pub fn stderr(mut self, path: impl Into<PathBuf>) -> Self {
+        self.stderr = Some(path.into());
+        self
+    }
+
+    /// Has the kernel send this signal when the *thread* that called [`Spawn::spawn`] ends (`PR_SET_PDEATHSIG`).
+    pub fn parent_death_signal(mut self, signal: Signal) -> Self {
+        self.death_signal = Some(signal);
+        self
+    }
+
+    /// Starts the process. When this returns, the program has been executed.
+    ///
+    /// # Errors
+    /// [`SpawnError`]; no process is left in that case.
+    pub fn spawn(self) -> Result<Child, SpawnError> {
+        let program = self.program;
+        let mut command = Command::new(&program);
+        command.args(self.args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).env_clear();
+        command.envs(INHERITED.into_iter().filter_map(|key| Some((key, std::env::var_os(key)?))));
+        command.envs(self.env);
+        if let Some(dir) = &self.cwd {
+            command.current_dir(dir);
+        }
+        if let Some(path) = self.stderr {
+            match open_log(&path) {
+                Ok(log) => command.stderr(log),
+                Err(source) => return Err(SpawnError::Log { program, path, source }),
+            };
+        }
+        lead_session(&mut command, self.death_signal);
+        if let Err(collision) = command.fd_mappings(self.fds) {
+            let source = io::Error::new(io::ErrorKind::InvalidInput, collision);
+            return Err(SpawnError::Failed { program, source });
+        }
+        match command.spawn() {
+            Ok(child) => Child::adopt(child).map_err(|source| SpawnError::Failed { program, source }),
+            // A missing working directory is "not found" as well, but not the program's fault.
+            Err(error)
+                if error.kind() == io::ErrorKind::NotFound && self.cwd.is_none_or(|dir| dir.is_dir()) =>
+            {
+                Err(SpawnError::NotFound { program })
+            }
+            Err(source) => Err(SpawnError::Failed { program, source }),
+        }
+    }
+}
+
+fn open_log(path: &std::path::Path) -> io::Result<OwnedFd> {
+    let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(rustix::fs::openat(CWD, path, flags, Mode::from_raw_mode(0o640))?)
+}
+
+#[expect(unsafe_code, reason = "a session of its own can only be asked for between fork and exec")]
+fn lead_session(command: &mut Command, death_signal: Option<Signal>) {
+    let enter = move || {
+        rustix::process::setsid()?;
+        close_on_exec_from(3)?;
+        if death_signal.is_some() {
+            rustix::process::set_parent_process_death_signal(death_signal)?;
+        }
+        Ok(())
+    };
+    // SAFETY: between fork and exec the closure makes plain system calls and touches no memory but its own; all of them
+    // are async-signal-safe, none allocates or takes a lock.
+    unsafe {
+        command.pre_exec(enter);
+    }
+}
+
+/// What this process itself inherited or opened carelessly is not passed on. The descriptors to be handed over are put
+/// in their places after this.
+#[expect(unsafe_code, reason = "rustix has no close_range")]
+fn close_on_exec_from(first: libc::c_uint) -> io::Result<()> {
+    // SAFETY: with CLOSE_RANGE_CLOEXEC the call closes nothing here and now and reads no memory.
+    let code =
+        unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC) };
+    if code == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// A process that this one started and can reap.
+#[derive(Debug)]
+pub struct Child {
+    process: ProcessRef,
+    pidfd: PidFd,
+    child: std::process::Child,
+    status: Option<ExitStatus>,
+}
+
+impl Child {
+    fn adopt(child: std::process::Child) -> io::Result<Self> {
+        // Nobody else reaps it, so its pid cannot change hands before `status` is set.
+        let process = ProcessRef::of(child.id())?;
+        let pidfd = process.open()?.ok_or(io::ErrorKind::NotFound)?;
+        Ok(Self { process, pidfd, child, status: None })
+    }
+
+    /// The process's identity, for records.
+    #[must_use]
+    pub fn process(&self) -> ProcessRef {
+        self.process
+    }
+
+    /// Waits for the process to exit and reaps it. Cancel safe; answers the same when asked again.
+    ///
+    /// # Errors
+    /// When the process cannot be watched.
+    pub async fn wait(&mut self) -> io::Result<ExitStatus> {
+        if let Some(status) = self.status {
+            return Ok(status);
+        }
+        self.pidfd.exited().await?;
+        let status = self.child.wait()?;
+        self.status = Some(status);
+        Ok(status)
+    }
+
+    /// The exit status if the process has exited.
+    ///
+    /// # Errors
+    /// As `waitpid(2)`.
+    pub fn try_wait(&mut self) -> io::Result<Option<ExitStatus>> {
+        if self.status.is_none() {
+            self.status = self.child.try_wait()?;
+        }
+        Ok(self.status)
+    }
+
+    /// Sends a signal. `false`: the process has already exited.
+    ///
+    /// # Errors
+    /// As `pidfd_send_signal(2)`.
+    pub fn signal(&self, signal: Signal) -> io::Result<bool> {
+        self.pidfd.signal(signal)
+    }
+}
+
+/// The process runs on. So that it does not stay a zombie after its exit, a task of the current runtime, if there is
+/// one, stays behind to reap it.
+impl Drop for Child {
+    fn drop(&mut self) {
+        if !matches!(self.try_wait(), Ok(None)) || tokio::runtime::Handle::try_current().is_err() {
+            return;
+        }
+        let Ok(Some(pidfd)) = self.process.open() else { return };
+        let Some(pid) = i32::try_from(self.process.pid).ok().and_then(rustix::process::Pid::from_raw) else {
+            return;
+        };
+        task::spawn("reap", async move {
+            if pidfd.exited().await.is_ok() {
+                // An error means that it is reaped already, which is all that is wanted.
+                rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::NOHANG).ok();
+            }
+        })
+        .detach();
+    }
+}
+
+/// Says in words how a process ended: `exit code 1`, `signal 9`.
+#[must_use]
+pub fn describe_exit(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("exit code {code}"),
+        (None, Some(signal)) => format!("signal {signal}"),
+        (None, None) => status.to_string(),
+    }
+}
