@@ -1,0 +1,13 @@
+//! The Kata agent's ttrpc API: messages, clients and service traits, as generated from `proto/`.
+//!
+//! The names and numbers are those of Kata Containers 4.1, so that either side of this project works with
+//! either side of Kata's.
+//!
+//! - [`AgentServiceClient`] and [`HealthClient`] wrap a ttrpc client, as [`crate::transport::client`] makes one.
+//! - A server implements [`AgentService`] and [`Health`] (a method left out answers `NOT_FOUND`)
+//!   and is registered with [`create_agent_service`] and [`create_health`].
+
+pub use crate::generated::agent_ttrpc::{AgentService, AgentServiceClient, create_agent_service};
+pub use crate::generated::health_ttrpc::{Health, HealthClient, create_health};
+pub use crate::generated::{agent, agent_ttrpc, csi, health, health_ttrpc, oci, types};
+pub use protobuf::well_known_types::empty::Empty;
