@@ -1,0 +1,42 @@
+# Everything a person or CI does with this workspace. `make` alone lists it.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help demo test build agent guest install-deps lint doc completions clean
+
+help: ## list what there is to make
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## run a container in a virtual machine, from nothing
+	@scripts/demo
+
+test: ## run every test, those with a real virtual machine included
+	@scripts/test
+
+build: ## build virtc (target/release/virtc)
+	@scripts/install-deps build
+	cargo build --locked --release -p virtcontainers-virtc
+
+agent: ## build the static guest agent (build/vc-agent)
+	@scripts/install-deps build
+	@scripts/build-agent
+
+guest: build agent ## build the guest's kernel and initrd (build/guest)
+	@scripts/install-deps run
+	@scripts/build-guest
+
+install-deps: ## install what building, running and testing need (Debian, as root)
+	@scripts/install-deps build run test demo
+
+lint: ## format, clippy, house checks, licences
+	@scripts/install-deps build lint
+	@scripts/lint
+
+doc: ## build the documentation, warnings are errors
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps
+
+completions: build ## write shell completions (build/completions)
+	@scripts/completions
+
+clean: ## remove what was built, but not the cached root filesystem
+	cargo clean
+	rm -rf build/vc-agent build/guest build/completions
