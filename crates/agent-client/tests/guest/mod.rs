@@ -1,0 +1,204 @@
+//! A scripted guest: a ttrpc server in this process that answers as told and remembers what it was asked.
+#![allow(clippy::wildcard_enum_match_arm, reason = "a call knows the answers that it can give")]
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses its part")]
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+};
+
+use async_trait::async_trait;
+use futures::stream;
+use protobuf::Message;
+use tokio::net::UnixStream;
+use ttrpc::{Code, r#async::TtrpcContext};
+use virtcontainers_agent_client::KataAgent;
+use virtcontainers_agent_protocol::{
+    api::{self, Empty, agent as wire, health},
+    transport,
+};
+
+/// What a call comes to.
+#[derive(Debug, Clone)]
+pub enum Answer {
+    Fail(Code, String),
+    /// No answer, ever.
+    Silence,
+    Data(Vec<u8>),
+    Number(i64),
+}
+
+#[derive(Debug, Default)]
+pub struct Guest {
+    answers: Mutex<HashMap<&'static str, Answer>>,
+    seen: Mutex<Vec<(&'static str, Vec<u8>)>>,
+    pub exit: tokio::sync::watch::Sender<Option<i32>>,
+}
+
+impl Guest {
+    pub fn answer(&self, method: &'static str, answer: Answer) {
+        self.answers.lock().unwrap().insert(method, answer);
+    }
+
+    pub fn methods(&self) -> Vec<&'static str> {
+        self.seen.lock().unwrap().iter().map(|(method, _)| *method).collect()
+    }
+
+    pub fn count(&self, method: &str) -> usize {
+        self.methods().into_iter().filter(|seen| *seen == method).count()
+    }
+
+    /// The last request of a method.
+    pub fn last<M: Message>(&self, method: &str) -> M {
+        let seen = self.seen.lock().unwrap();
+        let (_, bytes) = seen.iter().rfind(|(of, _)| *of == method).unwrap_or_else(|| panic!("no {method}"));
+        M::parse_from_bytes(bytes).unwrap()
+    }
+
+    async fn take<M: Message>(&self, method: &'static str, request: &M) -> ttrpc::Result<Option<Answer>> {
+        self.seen.lock().unwrap().push((method, request.write_to_bytes().unwrap()));
+        let answer = self.answers.lock().unwrap().get(method).cloned();
+        match answer {
+            Some(Answer::Fail(code, message)) => Err(ttrpc::error::get_rpc_status(code, message)),
+            Some(Answer::Silence) => std::future::pending().await,
+            answer => Ok(answer),
+        }
+    }
+
+    pub fn services(self: &Arc<Self>) -> HashMap<String, ttrpc::r#async::Service> {
+        let mut services = api::create_agent_service(self.clone());
+        services.extend(api::create_health(self.clone()));
+        services
+    }
+}
+
+/// A guest and an agent connected to it.
+pub struct Rig {
+    pub guest: Arc<Guest>,
+    pub agent: KataAgent,
+    wire: virtcontainers_sys::task::Task<std::io::Result<()>>,
+    _server: ttrpc::r#async::Server,
+}
+
+impl Rig {
+    pub async fn new() -> Self {
+        let guest = Arc::new(Guest::default());
+        let (near, mut left) = UnixStream::pair().unwrap();
+        let (mut right, far) = UnixStream::pair().unwrap();
+        let wire = async move { tokio::io::copy_bidirectional(&mut left, &mut right).await.map(drop) };
+        let wire = virtcontainers_sys::task::spawn("wire", wire);
+        let incoming = stream::iter([std::io::Result::Ok(far)]);
+        let server = transport::serve(guest.services(), incoming).await.unwrap();
+        Self { guest, agent: KataAgent::over(near), wire, _server: server }
+    }
+
+    /// Cuts the connection.
+    pub fn cut(&self) {
+        self.wire.abort();
+    }
+}
+
+macro_rules! empty_calls {
+    ($($function:ident, $method:literal, $request:ident;)+) => {
+        #[async_trait]
+        impl api::AgentService for Guest {
+            $(async fn $function(&self, _: &TtrpcContext, request: wire::$request) -> ttrpc::Result<Empty> {
+                self.take($method, &request).await.map(|_| Empty::new())
+            })+
+
+            async fn wait_process(
+                &self,
+                _: &TtrpcContext,
+                request: wire::WaitProcessRequest,
+            ) -> ttrpc::Result<wire::WaitProcessResponse> {
+                let answer = self.take("WaitProcess", &request).await?;
+                let status = match answer {
+                    Some(Answer::Number(status)) => status as i32,
+                    _ => self.exit.subscribe().wait_for(Option::is_some).await.unwrap().unwrap(),
+                };
+                Ok(wire::WaitProcessResponse { status, ..Default::default() })
+            }
+
+            async fn read_stdout(
+                &self,
+                _: &TtrpcContext,
+                request: wire::ReadStreamRequest,
+            ) -> ttrpc::Result<wire::ReadStreamResponse> {
+                let answer = self.take("ReadStdout", &request).await?;
+                let data = match answer { Some(Answer::Data(data)) => data, _ => Vec::new() };
+                Ok(wire::ReadStreamResponse { data, ..Default::default() })
+            }
+
+            async fn read_stderr(
+                &self,
+                _: &TtrpcContext,
+                request: wire::ReadStreamRequest,
+            ) -> ttrpc::Result<wire::ReadStreamResponse> {
+                let answer = self.take("ReadStderr", &request).await?;
+                let data = match answer { Some(Answer::Data(data)) => data, _ => Vec::new() };
+                Ok(wire::ReadStreamResponse { data, ..Default::default() })
+            }
+
+            async fn write_stdin(
+                &self,
+                _: &TtrpcContext,
+                request: wire::WriteStreamRequest,
+            ) -> ttrpc::Result<wire::WriteStreamResponse> {
+                let answer = self.take("WriteStdin", &request).await?;
+                let len = match answer { Some(Answer::Number(len)) => len as u32, _ => request.data.len() as u32 };
+                Ok(wire::WriteStreamResponse { len, ..Default::default() })
+            }
+
+            async fn get_guest_details(
+                &self,
+                _: &TtrpcContext,
+                request: wire::GuestDetailsRequest,
+            ) -> ttrpc::Result<wire::GuestDetailsResponse> {
+                self.take("GetGuestDetails", &request).await?;
+                let details =
+                    wire::AgentDetails { init_daemon: true, supports_seccomp: true, ..Default::default() };
+                Ok(wire::GuestDetailsResponse { agent_details: Some(details).into(), ..Default::default() })
+            }
+        }
+    };
+}
+
+empty_calls! {
+    create_sandbox, "CreateSandbox", CreateSandboxRequest;
+    destroy_sandbox, "DestroySandbox", DestroySandboxRequest;
+    create_container, "CreateContainer", CreateContainerRequest;
+    start_container, "StartContainer", StartContainerRequest;
+    remove_container, "RemoveContainer", RemoveContainerRequest;
+    pause_container, "PauseContainer", PauseContainerRequest;
+    resume_container, "ResumeContainer", ResumeContainerRequest;
+    exec_process, "ExecProcess", ExecProcessRequest;
+    signal_process, "SignalProcess", SignalProcessRequest;
+    tty_win_resize, "TtyWinResize", TtyWinResizeRequest;
+    close_stdin, "CloseStdin", CloseStdinRequest;
+}
+
+#[async_trait]
+impl api::Health for Guest {
+    async fn check(
+        &self,
+        _: &TtrpcContext,
+        request: health::CheckRequest,
+    ) -> ttrpc::Result<health::HealthCheckResponse> {
+        let number = match self.take("Check", &request).await? {
+            Some(Answer::Number(number)) => number as i32,
+            _ => 1,
+        };
+        let status = protobuf::EnumOrUnknown::from_i32(number);
+        Ok(health::HealthCheckResponse { status, ..Default::default() })
+    }
+
+    async fn version(
+        &self,
+        _: &TtrpcContext,
+        request: health::CheckRequest,
+    ) -> ttrpc::Result<health::VersionCheckResponse> {
+        self.take("Version", &request).await?;
+        let (grpc_version, agent_version) = ("0.0.1".to_owned(), "4.1.0\x1b[2J".to_owned());
+        Ok(health::VersionCheckResponse { grpc_version, agent_version, ..Default::default() })
+    }
+}
