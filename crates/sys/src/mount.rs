@@ -30,6 +30,9 @@ pub struct BindOptions {
     pub recursive: bool,
     /// Refuse writes through this mount (and through the ones below, when recursive).
     pub read_only: bool,
+    /// Stay a peer of the source, where that is shared: mounts made later on either side appear on the other one.
+    /// Without it the bind shares nothing: to unmount it, with what is below, leaves the source's mounts alone.
+    pub peer: bool,
 }
 
 /// Binds the file or directory `source` onto `target`, both given by descriptors (`O_PATH` will do): no path is
@@ -44,9 +47,10 @@ pub fn bind_fd(source: BorrowedFd<'_>, target: BorrowedFd<'_>, options: BindOpti
         | OpenTreeFlags::AT_EMPTY_PATH
         | recursive;
     let tree = rustix::mount::open_tree(source, "", flags)?;
-    if options.read_only {
-        set_read_only_fd(tree.as_fd(), options.recursive)?;
-    }
+    // Before it is visible: no write slips through, and no unmount passes to the source's peers.
+    let attributes = if options.read_only { libc::MOUNT_ATTR_RDONLY } else { 0 };
+    let propagation = if options.peer { 0 } else { libc::MS_PRIVATE };
+    set_attributes(tree.as_fd(), attributes, propagation, options.recursive)?;
     attach(&tree, target)
 }
 
@@ -79,13 +83,12 @@ pub fn bind(source: &Path, target: &Path, options: BindOptions) -> io::Result<()
 /// # Errors
 /// `InvalidInput` when `target` is no mount.
 pub fn set_read_only(target: &Path, recursive: bool) -> io::Result<()> {
-    set_read_only_fd(open_path(target)?.as_fd(), recursive)
+    set_attributes(open_path(target)?.as_fd(), libc::MOUNT_ATTR_RDONLY, 0, recursive)
 }
 
 #[expect(unsafe_code, reason = "rustix has no mount_setattr yet")]
-fn set_read_only_fd(mount: BorrowedFd<'_>, recursive: bool) -> io::Result<()> {
-    let attributes =
-        libc::mount_attr { attr_set: libc::MOUNT_ATTR_RDONLY, attr_clr: 0, propagation: 0, userns_fd: 0 };
+fn set_attributes(mount: BorrowedFd<'_>, set: u64, propagation: u64, recursive: bool) -> io::Result<()> {
+    let attributes = libc::mount_attr { attr_set: set, attr_clr: 0, propagation, userns_fd: 0 };
     let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };
     // SAFETY: the kernel reads an empty C string and `size` bytes of `attributes`, both alive and initialized during
     // the call, and writes to neither.

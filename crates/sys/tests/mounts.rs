@@ -10,8 +10,8 @@ use std::{
 
 use virtcontainers_sys::mount::{self, BindOptions};
 
-const PLAIN: BindOptions = BindOptions { recursive: false, read_only: false };
-const RECURSIVE: BindOptions = BindOptions { recursive: true, read_only: false };
+const PLAIN: BindOptions = BindOptions { recursive: false, read_only: false, peer: false };
+const RECURSIVE: BindOptions = BindOptions { recursive: true, read_only: false, peer: false };
 
 /// A directory of its own mount, private, so that a test sees no propagation but its own; unmounted at the end.
 struct Scratch(tempfile::TempDir);
@@ -50,7 +50,7 @@ fn a_shared_directory_reaches_its_read_only_slave() {
     write(source.join("file")).unwrap();
     mount::bind(&mounts, &mounts, PLAIN).unwrap();
     mount::make_shared(&mounts, false).unwrap();
-    mount::bind(&mounts, &shared, RECURSIVE).unwrap();
+    mount::bind(&mounts, &shared, BindOptions { peer: true, ..PLAIN }).unwrap();
     mount::make_slave(&shared, true).unwrap();
     mount::set_read_only(&shared, false).unwrap();
 
@@ -76,7 +76,7 @@ fn a_read_only_bind_covers_what_is_below() {
     let scratch = Scratch::new();
     let (source, below, target) = (scratch.dir("source"), scratch.dir("source/below"), scratch.dir("target"));
     mount::tmpfs(&below, 1 << 20, 0o755).unwrap();
-    let both = BindOptions { recursive: true, read_only: true };
+    let both = BindOptions { read_only: true, ..RECURSIVE };
     let (from, to) = (File::open(&source).unwrap(), File::open(&target).unwrap());
     mount::bind_fd(from.as_fd(), to.as_fd(), both).unwrap();
     for refused in [target.join("a"), target.join("below/a")] {
@@ -84,6 +84,29 @@ fn a_read_only_bind_covers_what_is_below() {
     }
     write(source.join("a")).unwrap();
     write(below.join("a")).unwrap();
+}
+
+#[test]
+fn unmounting_a_bind_leaves_the_source_s_mounts_alone() {
+    let scratch = Scratch::new();
+    let (source, below, target) = (scratch.dir("source"), scratch.dir("source/below"), scratch.dir("target"));
+    // As on hosts whose root is shared.
+    mount::bind(&source, &source, PLAIN).unwrap();
+    mount::make_shared(&source, false).unwrap();
+    mount::tmpfs(&below, 1 << 20, 0o755).unwrap();
+    let bind_and_unmount = |options| {
+        mount::bind(&source, &target, options).unwrap();
+        let points = mount::mounts_under(&target).unwrap();
+        assert_eq!(points.len(), 2, "{points:?}");
+        for point in points {
+            assert!(mount::unmount(&point).unwrap());
+        }
+    };
+    bind_and_unmount(RECURSIVE);
+    assert!(mount::is_mount_point(&below).unwrap(), "the unmount passed to the source");
+    // What it guards against: among peers it does pass.
+    bind_and_unmount(BindOptions { peer: true, ..RECURSIVE });
+    assert!(!mount::is_mount_point(&below).unwrap());
 }
 
 #[test]

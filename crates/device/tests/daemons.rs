@@ -1,0 +1,147 @@
+//! The real daemons, without a virtual machine.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use virtcontainers_device::{
+    Access, DaemonRecord, DaemonRole, DeviceError, STOP_GRACE, Share, stop, stop_marked,
+    vhost_vsock::{self, VHOST_SOCKET, VSOCK_SOCKET},
+    virtiofsd::{self, SOCKET, VirtiofsdConfig},
+};
+use virtcontainers_sys::{process::ProcessRef, unix};
+use virtcontainers_types::{ContainerId, SandboxId};
+
+/// A root with one sandbox's directory, longer than a socket address holds.
+struct Sandbox {
+    root: tempfile::TempDir,
+    id: SandboxId,
+    dir: PathBuf,
+}
+
+impl Sandbox {
+    fn new() -> Self {
+        let (root, id) = (tempfile::tempdir().unwrap(), SandboxId::new("s".repeat(120)).unwrap());
+        let dir = root.path().join("sandboxes").join(id.as_str());
+        fs::create_dir_all(&dir).unwrap();
+        Self { root, id, dir }
+    }
+
+    fn marked(&self, role: DaemonRole) -> Vec<ProcessRef> {
+        role.mark(self.root.path(), &self.id).find().unwrap()
+    }
+
+    async fn stop_all(&self) {
+        for role in [DaemonRole::Virtiofsd, DaemonRole::VhostVsock] {
+            stop_marked(&role.mark(self.root.path(), &self.id), STOP_GRACE).await.unwrap();
+        }
+    }
+}
+
+fn mountinfo(process: ProcessRef) -> String {
+    fs::read_to_string(format!("/proc/{}/mountinfo", process.pid)).unwrap()
+}
+
+/// Waits for something that the daemon does on its own.
+async fn eventually(what: &str, mut check: impl FnMut() -> bool) {
+    let until = Instant::now() + Duration::from_secs(10);
+    while !check() {
+        assert!(Instant::now() < until, "{what}");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+#[tokio::test]
+async fn mounts_made_later_reach_virtiofsd_in_its_namespace() {
+    let sandbox = Sandbox::new();
+    let share = Share::new(&sandbox.dir);
+    share.make().unwrap();
+    let mut daemon =
+        virtiofsd::launch(sandbox.root.path(), &sandbox.id, &sandbox.dir, &VirtiofsdConfig::default())
+            .unwrap();
+    let mine = fs::read_link("/proc/self/ns/mnt").unwrap();
+    let confined = |process: &ProcessRef| {
+        let pid = process.pid;
+        let elsewhere = fs::read_link(format!("/proc/{pid}/ns/mnt")).is_ok_and(|theirs| theirs != mine);
+        let pivoted = fs::read_to_string(format!("/proc/{pid}/mountinfo"))
+            .is_ok_and(|table| table.lines().count() <= 2);
+        let filtered =
+            fs::read_to_string(format!("/proc/{pid}/status")).is_ok_and(|s| s.contains("Seccomp:\t2"));
+        elsewhere && pivoted && filtered
+    };
+    eventually("no process of virtiofsd is confined", || {
+        sandbox.marked(DaemonRole::Virtiofsd).iter().any(confined)
+    })
+    .await;
+    let server = sandbox.marked(DaemonRole::Virtiofsd).into_iter().find(confined).unwrap();
+
+    let source = tempfile::tempdir().unwrap();
+    let container = ContainerId::new("c1").unwrap();
+    share.add_rootfs(&container, source.path(), Access::ReadOnly).unwrap();
+    eventually("the mount does not reach the daemon", || mountinfo(server).contains(" /c1/rootfs ro,")).await;
+    share.remove_container(&container).unwrap();
+    eventually("the mount stays in the daemon", || !mountinfo(server).contains("/c1/rootfs")).await;
+
+    // The VMM's connection waits in the backlog or is taken; either way it is there at once.
+    drop(unix::connect_in(&sandbox.dir, SOCKET).unwrap());
+    stop(&daemon.record(), STOP_GRACE).await.unwrap();
+    daemon.wait().await.unwrap();
+    sandbox.stop_all().await;
+    assert_eq!(sandbox.marked(DaemonRole::Virtiofsd), []);
+    share.remove().unwrap();
+}
+
+#[tokio::test]
+async fn vhost_vsock_listens_when_launched_and_is_gone_when_stopped() {
+    let sandbox = Sandbox::new();
+    let launch =
+        vhost_vsock::launch(sandbox.root.path(), &sandbox.id, &sandbox.dir, None, Duration::from_secs(10));
+    let daemon = launch.await.unwrap();
+    assert_eq!(sandbox.marked(DaemonRole::VhostVsock), [daemon.record().process]);
+    for socket in [VHOST_SOCKET, VSOCK_SOCKET] {
+        assert!(unix::is_listening(&daemon.record().process, socket).unwrap());
+    }
+    let record: DaemonRecord =
+        serde_json::from_str(&serde_json::to_string(&daemon.record()).unwrap()).unwrap();
+    drop(daemon);
+    assert!(record.process.is_alive(), "dropping the handle leaves the daemon");
+    stop(&record, STOP_GRACE).await.unwrap();
+    assert!(!record.process.is_alive());
+    stop(&record, STOP_GRACE).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_daemon_without_a_record_is_found_by_its_mark() {
+    let sandbox = Sandbox::new();
+    let launch =
+        vhost_vsock::launch(sandbox.root.path(), &sandbox.id, &sandbox.dir, None, Duration::from_secs(10));
+    drop(launch.await.unwrap());
+    sandbox.stop_all().await;
+    assert_eq!(sandbox.marked(DaemonRole::VhostVsock), []);
+}
+
+#[tokio::test]
+async fn a_daemon_that_dies_at_once_tells_its_last_words() {
+    let sandbox = Sandbox::new();
+    // Where its socket should be made, a directory is.
+    fs::create_dir(sandbox.dir.join(VSOCK_SOCKET)).unwrap();
+    let launch =
+        vhost_vsock::launch(sandbox.root.path(), &sandbox.id, &sandbox.dir, None, Duration::from_secs(10));
+    let error = launch.await.unwrap_err();
+    assert!(matches!(&error, DeviceError::NotReady { log, .. } if !log.is_empty()), "{error:?}");
+    assert_eq!(sandbox.marked(DaemonRole::VhostVsock), []);
+}
+
+#[tokio::test]
+async fn a_missing_program_is_told_by_its_path() {
+    let sandbox = Sandbox::new();
+    let program = Some(PathBuf::from("/nonexistent/virtiofsd"));
+    let config = VirtiofsdConfig { program, ..VirtiofsdConfig::default() };
+    let error = virtiofsd::launch(sandbox.root.path(), &sandbox.id, &sandbox.dir, &config).unwrap_err();
+    assert!(
+        matches!(error, DeviceError::NoSuchProgram { ref path, .. } if path == Path::new("/nonexistent/virtiofsd"))
+    );
+}

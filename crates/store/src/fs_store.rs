@@ -1,0 +1,278 @@
+//! Records in files.
+//!
+//! ```text
+//! <root>/sandboxes/<id>/record.json
+//! <root>/sandboxes/<id>/containers/<cid>/record.json
+//! ```
+//!
+//! - The lease is an exclusive `flock(2)` on the directory `<id>` itself. It ends with its holder, however that dies.
+//! - A directory appears under its id by a rename and already locked; it disappears by a rename as well. Whoever gets
+//!   the lock looks again whether the directory that it locked is still the one of that name.
+//! - A directory without a record has acquired nothing: the next claim takes its id.
+//! - Names that start with a dot are on their way in or out. [`FsStore::sweep`] removes those of dead processes.
+//! - Nothing below the root is reached through a symbolic link.
+
+mod lock;
+mod records;
+mod removal;
+
+use std::{
+    os::fd::{AsFd as _, OwnedFd},
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
+    time::{Duration, Instant},
+};
+
+use async_trait::async_trait;
+use rustix::{
+    fs::{Mode, OFlags, RenameFlags},
+    io::Errno,
+};
+use serde_json::value::RawValue;
+use virtcontainers_sys::fs::{Durability, fsync_dir, open_beneath, open_dir};
+use virtcontainers_types::{ContainerId, SandboxId};
+
+use self::{lock::Held, records::RECORD};
+use crate::{
+    Lease, Listed, Store, StoreError,
+    envelope::{self, Kind},
+};
+
+/// Directories are for the owner and the group.
+const DIR_MODE: Mode = Mode::from_raw_mode(0o750);
+
+/// Prefix of a directory that is being made.
+const INCOMING: &str = ".new-";
+/// Prefix of a directory that is being removed.
+const OUTGOING: &str = ".gone-";
+
+/// The [`Store`] of a host: records in files below a root directory.
+#[derive(Debug)]
+pub struct FsStore {
+    root: PathBuf,
+    sandboxes: OwnedFd,
+    sandboxes_path: PathBuf,
+    durability: Durability,
+}
+
+impl FsStore {
+    /// Opens the store below `root`, which is made if it is not there.
+    ///
+    /// # Errors
+    /// When the directories can be neither made nor opened.
+    pub fn open(root: impl AsRef<Path>) -> Result<Self, StoreError> {
+        Self::with_durability(root, Durability::Full)
+    }
+
+    /// [`FsStore::open`] with a choice of durability. [`Durability::NoSync`] is for measuring what syncing costs, and
+    /// for roots on a tmpfs, which does not outlive the kernel anyway.
+    ///
+    /// # Errors
+    /// As [`FsStore::open`].
+    pub fn with_durability(root: impl AsRef<Path>, durability: Durability) -> Result<Self, StoreError> {
+        let root = root.as_ref();
+        let mut builder = std::fs::DirBuilder::new();
+        std::os::unix::fs::DirBuilderExt::mode(builder.recursive(true), 0o750);
+        let sandboxes_path = root.join("sandboxes");
+        builder.create(&sandboxes_path).map_err(StoreError::io("make the directory", &sandboxes_path))?;
+        // Canonical, so that every process writes the same root into marks and mounts.
+        let root = root.canonicalize().map_err(StoreError::io("resolve", root))?;
+        let sandboxes_path = root.join("sandboxes");
+        let sandboxes = open_dir(&sandboxes_path).map_err(StoreError::io("open", &sandboxes_path))?;
+        Ok(Self { root, sandboxes, sandboxes_path, durability })
+    }
+
+    /// The root directory, in canonical form.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The directory of a sandbox, whether it is there or not: its sockets, logs and mounts live there too.
+    #[must_use]
+    pub fn sandbox_dir(&self, id: &SandboxId) -> PathBuf {
+        self.sandboxes_path.join(id.as_str())
+    }
+
+    fn open_sandbox(&self, id: &SandboxId) -> Result<OwnedFd, StoreError> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+        match open_beneath(self.sandboxes.as_fd(), Path::new(id.as_str()), flags, Mode::empty()) {
+            Ok(dir) => Ok(dir),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                Err(StoreError::NotFound { id: id.clone() })
+            }
+            Err(error) => Err(StoreError::io("open", self.sandbox_dir(id))(error)),
+        }
+    }
+
+    fn held<'lease>(&self, lease: &'lease Lease) -> Result<&'lease Held, StoreError> {
+        lease
+            .hold::<Held>()
+            .filter(|held| held.root == self.root)
+            .ok_or_else(|| StoreError::ForeignLease { id: lease.id().clone() })
+    }
+
+    /// Makes a locked directory and gives it its name; `None` when the name is taken.
+    fn make_sandbox(&self, id: &SandboxId) -> Result<Option<Held>, StoreError> {
+        static COUNTER: AtomicU64 = AtomicU64::new(0);
+        let number = COUNTER.fetch_add(1, Ordering::Relaxed);
+        let incoming = format!("{INCOMING}{id}-{}-{number}", std::process::id());
+        let path = self.sandboxes_path.join(&incoming);
+        rustix::fs::mkdirat(&self.sandboxes, &incoming, DIR_MODE).map_err(StoreError::io("make", &path))?;
+        let finish = || {
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+            let dir = match open_beneath(self.sandboxes.as_fd(), Path::new(&incoming), flags, Mode::empty()) {
+                Ok(dir) => dir,
+                // A sweep took it before it was locked.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+                Err(error) => return Err(StoreError::io("open", &path)(error)),
+            };
+            let Some(held) = Held::try_new(dir, &self.root).map_err(StoreError::io("lock", &path))? else {
+                return Ok(None);
+            };
+            match rustix::fs::renameat_with(
+                &self.sandboxes,
+                &incoming,
+                &self.sandboxes,
+                id.as_str(),
+                RenameFlags::NOREPLACE,
+            ) {
+                Ok(()) => Ok(Some(held)),
+                Err(Errno::EXIST | Errno::NOENT) => Ok(None),
+                Err(error) => Err(StoreError::io("rename", &path)(error)),
+            }
+        };
+        let made = finish();
+        if !matches!(made, Ok(Some(_))) {
+            // Empty and nobody's; if it stays, the sweep takes it.
+            rustix::fs::unlinkat(&self.sandboxes, &incoming, rustix::fs::AtFlags::REMOVEDIR).ok();
+        }
+        made
+    }
+}
+
+#[async_trait]
+impl Store for FsStore {
+    fn claim(&self, id: &SandboxId) -> Result<Lease, StoreError> {
+        // A second round only after an abandoned directory of that name was taken away.
+        for _ in 0..3 {
+            if let Some(held) = self.make_sandbox(id)? {
+                if self.durability == Durability::Full {
+                    let path = &self.sandboxes_path;
+                    fsync_dir(self.sandboxes.as_fd()).map_err(StoreError::io("sync", path))?;
+                }
+                return Ok(Lease::new(id.clone(), held));
+            }
+            if !self.clear_abandoned(id)? {
+                break;
+            }
+        }
+        Err(StoreError::AlreadyExists { id: id.clone() })
+    }
+
+    fn lease(&self, id: &SandboxId, timeout: Duration) -> Result<Lease, StoreError> {
+        let begin = Instant::now();
+        loop {
+            let dir = self.open_sandbox(id)?;
+            let left = timeout.saturating_sub(begin.elapsed());
+            let held = match Held::wait_blocking(dir, &self.root, left) {
+                Ok(Some(held)) => held,
+                Ok(None) => return Err(self.busy(id, begin.elapsed())),
+                Err(source) => return Err(StoreError::io("lock", self.sandbox_dir(id))(source)),
+            };
+            if let Some(lease) = self.confirm(id, held)? {
+                return Ok(lease);
+            }
+        }
+    }
+
+    async fn lease_async(&self, id: &SandboxId, timeout: Duration) -> Result<Lease, StoreError> {
+        let begin = Instant::now();
+        loop {
+            let dir = self.open_sandbox(id)?;
+            let left = timeout.saturating_sub(begin.elapsed());
+            let held = match Held::wait(dir, &self.root, left).await {
+                Ok(Some(held)) => held,
+                Ok(None) => return Err(self.busy(id, begin.elapsed())),
+                Err(source) => return Err(StoreError::io("lock", self.sandbox_dir(id))(source)),
+            };
+            if let Some(lease) = self.confirm(id, held)? {
+                return Ok(lease);
+            }
+        }
+    }
+
+    fn load(&self, id: &SandboxId) -> Result<Box<RawValue>, StoreError> {
+        let path = format!("{id}/{RECORD}");
+        match self.read(&path)? {
+            Some(bytes) => envelope::open(Kind::Sandbox, &self.sandboxes_path.join(path), &bytes),
+            None => {
+                self.open_sandbox(id)?;
+                Err(StoreError::NoRecord { path: self.sandboxes_path.join(path) })
+            }
+        }
+    }
+
+    fn save(&self, lease: &Lease, body: &RawValue) -> Result<(), StoreError> {
+        let held = self.held(lease)?;
+        let path = self.sandbox_dir(lease.id()).join(RECORD);
+        self.write(held.dir(), &path, &envelope::seal(Kind::Sandbox, &path, body)?)
+    }
+
+    fn load_container(&self, id: &SandboxId, container: &ContainerId) -> Result<Box<RawValue>, StoreError> {
+        let path = format!("{id}/containers/{container}/{RECORD}");
+        match self.read(&path)? {
+            Some(bytes) => envelope::open(Kind::Container, &self.sandboxes_path.join(path), &bytes),
+            None => {
+                self.open_sandbox(id)?;
+                Err(StoreError::NoContainer { sandbox: id.clone(), id: container.clone() })
+            }
+        }
+    }
+
+    fn save_container(
+        &self,
+        lease: &Lease,
+        container: &ContainerId,
+        body: &RawValue,
+    ) -> Result<(), StoreError> {
+        let held = self.held(lease)?;
+        let dir = self.sandbox_dir(lease.id()).join("containers").join(container.as_str());
+        let path = dir.join(RECORD);
+        let bytes = envelope::seal(Kind::Container, &path, body)?;
+        let dir = self.container_dir(held.dir(), &dir, container)?;
+        self.write(dir.as_fd(), &path, &bytes)
+    }
+
+    fn remove_container(&self, lease: &Lease, container: &ContainerId) -> Result<(), StoreError> {
+        self.drop_container(self.held(lease)?, lease.id(), container)
+    }
+
+    fn list_containers(&self, id: &SandboxId) -> Result<Vec<Listed<Box<RawValue>>>, StoreError> {
+        let path = self.sandbox_dir(id).join("containers");
+        let sandbox = self.open_sandbox(id)?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+        let dir = match open_beneath(sandbox.as_fd(), Path::new("containers"), flags, Mode::empty()) {
+            Ok(dir) => dir,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(StoreError::io("open", path)(error)),
+        };
+        let load = |name: &str| match ContainerId::new(name) {
+            Ok(container) => self.load_container(id, &container),
+            Err(_) => Err(StoreError::Foreign { path: path.join(name) }),
+        };
+        self.list_dir(dir.as_fd(), &path, load)
+    }
+
+    fn forget(&self, lease: Lease) -> Result<(), StoreError> {
+        self.remove_sandbox(&lease)
+    }
+
+    fn list(&self) -> Result<Vec<Listed<Box<RawValue>>>, StoreError> {
+        let load = |name: &str| match SandboxId::new(name) {
+            Ok(id) => self.load(&id),
+            Err(_) => Err(StoreError::Foreign { path: self.sandboxes_path.join(name) }),
+        };
+        self.list_dir(self.sandboxes.as_fd(), &self.sandboxes_path, load)
+    }
+}

@@ -1,0 +1,180 @@
+//! The contract of a store, and typed access on top of it.
+
+use std::{fmt, time::Duration};
+
+use async_trait::async_trait;
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::value::RawValue;
+use virtcontainers_types::{ContainerId, SandboxId};
+
+use crate::{Lease, StoreError};
+
+/// One entry of a listing. What cannot be read is listed too, with the reason.
+#[derive(Debug)]
+pub struct Listed<T> {
+    /// The entry's name; an id, unless the entry does not belong there.
+    pub name: String,
+    /// Its record.
+    pub record: Result<T, StoreError>,
+}
+
+/// Keeps the records of sandboxes and containers.
+///
+/// A write is whole or not at all, whatever dies in its midst, and when it has returned it lasts. Bodies are JSON; the
+/// schema version around them is the store's business. [`StoreExt`] reads and writes typed values.
+#[async_trait]
+pub trait Store: fmt::Debug + Send + Sync {
+    /// Takes a new id, with the lease on it.
+    ///
+    /// # Errors
+    /// [`StoreError::AlreadyExists`], in which case nothing was touched.
+    fn claim(&self, id: &SandboxId) -> Result<Lease, StoreError>;
+
+    /// Takes the lease on a sandbox, waiting up to `timeout` for whoever has it. Blocks the thread.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`] when the time is up, [`StoreError::NotFound`].
+    fn lease(&self, id: &SandboxId, timeout: Duration) -> Result<Lease, StoreError>;
+
+    /// [`Store::lease`] that blocks no thread of the runtime. Dropping the future gives up.
+    ///
+    /// # Errors
+    /// As [`Store::lease`].
+    async fn lease_async(&self, id: &SandboxId, timeout: Duration) -> Result<Lease, StoreError>;
+
+    /// The sandbox's record. Needs no lease, and never waits.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], [`StoreError::NoRecord`], and what makes a record unreadable.
+    fn load(&self, id: &SandboxId) -> Result<Box<RawValue>, StoreError>;
+
+    /// Replaces the sandbox's record.
+    ///
+    /// # Errors
+    /// When it cannot be written; the old one stays.
+    fn save(&self, lease: &Lease, body: &RawValue) -> Result<(), StoreError>;
+
+    /// The record of a container. Needs no lease.
+    ///
+    /// # Errors
+    /// [`StoreError::NoContainer`], and what makes a record unreadable.
+    fn load_container(&self, id: &SandboxId, container: &ContainerId) -> Result<Box<RawValue>, StoreError>;
+
+    /// Replaces or makes the record of a container.
+    ///
+    /// # Errors
+    /// As [`Store::save`].
+    fn save_container(
+        &self,
+        lease: &Lease,
+        container: &ContainerId,
+        body: &RawValue,
+    ) -> Result<(), StoreError>;
+
+    /// Removes the record of a container; one that has none is no error.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    fn remove_container(&self, lease: &Lease, container: &ContainerId) -> Result<(), StoreError>;
+
+    /// The records of a sandbox's containers, ordered by name.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], or when there is no listing at all.
+    fn list_containers(&self, id: &SandboxId) -> Result<Vec<Listed<Box<RawValue>>>, StoreError>;
+
+    /// Removes all that is kept of a sandbox, and frees its id.
+    ///
+    /// # Errors
+    /// [`StoreError::StillMounted`], in which case nothing was removed.
+    fn forget(&self, lease: Lease) -> Result<(), StoreError>;
+
+    /// The records of all sandboxes, ordered by name. Takes no lease and never waits for one.
+    ///
+    /// # Errors
+    /// Only when there is no listing at all.
+    fn list(&self) -> Result<Vec<Listed<Box<RawValue>>>, StoreError>;
+}
+
+/// Typed access to any [`Store`].
+pub trait StoreExt: Store {
+    /// [`Store::load`] as a `T`.
+    ///
+    /// # Errors
+    /// As [`Store::load`]; [`StoreError::Corrupt`] when the body is no `T`.
+    fn load_as<T: DeserializeOwned>(&self, id: &SandboxId) -> Result<T, StoreError> {
+        decode(&self.load(id)?, || format!("sandbox {id}"))
+    }
+
+    /// [`Store::save`] of a `T`.
+    ///
+    /// # Errors
+    /// As [`Store::save`]; [`StoreError::Encode`].
+    fn save_as<T: Serialize>(&self, lease: &Lease, record: &T) -> Result<(), StoreError> {
+        self.save(lease, &encode(record, || format!("sandbox {}", lease.id()))?)
+    }
+
+    /// [`Store::load_container`] as a `T`.
+    ///
+    /// # Errors
+    /// As [`Store::load_container`]; [`StoreError::Corrupt`] when the body is no `T`.
+    fn load_container_as<T: DeserializeOwned>(
+        &self,
+        id: &SandboxId,
+        container: &ContainerId,
+    ) -> Result<T, StoreError> {
+        decode(&self.load_container(id, container)?, || format!("sandbox {id}, container {container}"))
+    }
+
+    /// [`Store::save_container`] of a `T`.
+    ///
+    /// # Errors
+    /// As [`Store::save_container`]; [`StoreError::Encode`].
+    fn save_container_as<T: Serialize>(
+        &self,
+        lease: &Lease,
+        container: &ContainerId,
+        record: &T,
+    ) -> Result<(), StoreError> {
+        let body = encode(record, || format!("sandbox {}, container {container}", lease.id()))?;
+        self.save_container(lease, container, &body)
+    }
+
+    /// [`Store::list`] with each record as a `T`.
+    ///
+    /// # Errors
+    /// As [`Store::list`].
+    fn list_as<T: DeserializeOwned>(&self) -> Result<Vec<Listed<T>>, StoreError> {
+        Ok(typed(self.list()?, |name| format!("sandbox {name}")))
+    }
+
+    /// [`Store::list_containers`] with each record as a `T`.
+    ///
+    /// # Errors
+    /// As [`Store::list_containers`].
+    fn list_containers_as<T: DeserializeOwned>(&self, id: &SandboxId) -> Result<Vec<Listed<T>>, StoreError> {
+        Ok(typed(self.list_containers(id)?, |name| format!("sandbox {id}, container {name}")))
+    }
+}
+
+impl<S: Store + ?Sized> StoreExt for S {}
+
+fn typed<T: DeserializeOwned>(
+    listed: Vec<Listed<Box<RawValue>>>,
+    what: impl Fn(&str) -> String,
+) -> Vec<Listed<T>> {
+    let convert = |Listed { name, record }: Listed<Box<RawValue>>| {
+        let record = record.and_then(|body| decode(&body, || what(&name)));
+        Listed { name, record }
+    };
+    listed.into_iter().map(convert).collect()
+}
+
+fn decode<T: DeserializeOwned>(body: &RawValue, what: impl FnOnce() -> String) -> Result<T, StoreError> {
+    serde_json::from_str(body.get())
+        .map_err(|source| StoreError::Corrupt { path: format!("the record of {}", what()).into(), source })
+}
+
+fn encode<T: Serialize>(record: &T, what: impl FnOnce() -> String) -> Result<Box<RawValue>, StoreError> {
+    serde_json::value::to_raw_value(record).map_err(|source| StoreError::Encode { what: what(), source })
+}

@@ -1,0 +1,16 @@
+//! Fixtures and leak checks for the tests of this workspace.
+//!
+//! - A [`TestRoot`] is a root directory for one test. Dropping it fails the test if anything of it stays: a process, a
+//!   mount, a socket, a record.
+//! - A [`HostSnapshot`] compares the whole host before and after, network links, namespaces and cgroups too. It sees
+//!   what others do meanwhile, so tests that use it must be alone on the host.
+
+#![allow(clippy::panic, clippy::print_stderr, reason = "a fixture tells the test runner what it finds")]
+
+mod leak;
+mod root;
+mod snapshot;
+
+pub use leak::Leak;
+pub use root::TestRoot;
+pub use snapshot::{HostSnapshot, SnapshotError, assert_no_leaks};
