@@ -1,0 +1,57 @@
+//! What a launch will do, as data.
+
+use std::path::PathBuf;
+
+use virtcontainers_sys::process::Mark;
+
+use crate::{spec::AgentChannel, vm::VmRecord};
+
+/// A VMM's launch, whole: the same spec makes the same plan, and nothing was touched to make it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LaunchPlan {
+    /// The executable.
+    pub program: PathBuf,
+    /// Its arguments, without the program's name.
+    pub args: Vec<String>,
+    /// Its working directory: the sandbox's.
+    pub dir: PathBuf,
+    /// Sockets that the launcher binds and hands over as open descriptors, so that a caller's connect is held by the
+    /// backlog and nobody polls for a socket to appear.
+    pub listen: Vec<ListenSocket>,
+    /// Device files that the launcher opens and hands over.
+    pub open: Vec<OpenDevice>,
+    /// The device that carries the agent's stream, kept for the record.
+    pub channel: AgentChannel,
+}
+
+/// A listening Unix socket, by its name in the sandbox's directory and its descriptor number in the VMM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListenSocket {
+    /// Name in the sandbox's directory.
+    pub name: String,
+    /// Descriptor number that the arguments speak of.
+    pub fd: i32,
+}
+
+/// A device file, by its path and its descriptor number in the VMM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenDevice {
+    /// Path on the host.
+    pub path: PathBuf,
+    /// Descriptor number that the arguments speak of.
+    pub fd: i32,
+}
+
+/// What a launch needs beside its plan.
+pub struct LaunchCx<'a> {
+    /// Marks the VMM's process, so that an orphan can be found.
+    pub mark: Mark,
+    /// Called once the VMM's process exists and before the guest runs, so that the caller can put it on record.
+    pub spawned: &'a mut (dyn FnMut(&VmRecord) -> std::io::Result<()> + Send),
+}
+
+impl std::fmt::Debug for LaunchCx<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LaunchCx").field("mark", &self.mark).finish_non_exhaustive()
+    }
+}

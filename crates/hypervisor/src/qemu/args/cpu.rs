@@ -1,0 +1,24 @@
+//! vCPUs: model and number.
+
+use virtcontainers_types::MachineType;
+
+use super::{Args, Props};
+use crate::{accelerator::Accelerator, spec::VmSpec};
+
+pub(in crate::qemu) fn add(args: &mut Args, spec: &VmSpec) {
+    args.props("-cpu", model(spec.machine, spec.accelerator).verbatim(spec.cpu_features.as_deref()));
+    args.props("-smp", Props::new(spec.vcpus.to_string()).with("maxcpus", spec.max_vcpus));
+}
+
+fn model(machine: MachineType, accelerator: Accelerator) -> Props {
+    match (accelerator, machine) {
+        (Accelerator::Kvm, _) => Props::new("host"),
+        (Accelerator::Tcg, MachineType::Q35 | MachineType::Pc | MachineType::Microvm) => translated_x86(),
+        (Accelerator::Tcg, MachineType::Pseries) => Props::new("power9"),
+        (Accelerator::Tcg, MachineType::Virt | MachineType::S390CcwVirtio) => Props::new("max"),
+    }
+}
+
+fn translated_x86() -> Props {
+    Props::new("max")
+}

@@ -1,0 +1,210 @@
+//! A QEMU process with a guest in it.
+
+use std::{io, time::Duration};
+
+use async_trait::async_trait;
+use qapi::{Command, qmp};
+use tokio::{io::AsyncReadExt as _, net::UnixStream, sync::watch, time::timeout};
+use virtcontainers_sys::{
+    process::{ProcessRef, Signal},
+    task::{self, Task},
+};
+
+use super::qmp::{COMMAND, GuestEvent, Qmp};
+use crate::{
+    console::ConsoleTail,
+    error::VmError,
+    vm::{Shutdown, Vm, VmExit, VmRecord, VmState},
+};
+
+/// From the command to quit to the end of the process.
+const QUIT: Duration = Duration::from_secs(5);
+/// From SIGKILL to the end of the process: the kernel must free all its memory.
+const KILL: Duration = Duration::from_secs(20);
+/// Between the end of the process and the end of its console, which the kernel still holds.
+const DRAIN: Duration = Duration::from_millis(200);
+/// From a broken connection to the end of the process that broke it.
+pub(super) const SETTLE: Duration = Duration::from_secs(1);
+
+/// A QEMU process with a guest in it, launched or taken over. To drop it is not to end it.
+#[derive(Debug)]
+pub(super) struct Machine {
+    pub(super) record: VmRecord,
+    pub(super) process: ProcessRef,
+    /// The launcher's monitor; a process that took the machine over has none, and borrows the other for each command.
+    pub(super) monitor: Option<Qmp>,
+    pub(super) exit: Exit,
+    /// Kept here so that who waits for the port waits on, whatever becomes of the monitor.
+    pub(super) port: watch::Sender<bool>,
+    pub(super) console: ConsoleTail,
+}
+
+/// The end of a process, told to everyone who asks.
+#[derive(Debug)]
+pub(super) struct Exit {
+    told: watch::Receiver<Option<VmExit>>,
+    _watcher: Task<()>,
+}
+
+impl Exit {
+    /// Watches a process by waiting for it, and lets the last of its console come in before telling of its end.
+    pub(super) fn watch(
+        wait: impl Future<Output = io::Result<VmExit>> + Send + 'static,
+        console: Task<()>,
+    ) -> Self {
+        let (tell, told) = watch::channel(None);
+        let watcher = async move {
+            match wait.await {
+                Ok(exit) => {
+                    timeout(DRAIN, console).await.ok();
+                    tell.send_replace(Some(exit));
+                }
+                Err(error) => tracing::error!(%error, "cannot watch the VMM's process"),
+            }
+        };
+        Self { told, _watcher: task::spawn("vmm-exit", watcher) }
+    }
+
+    /// Waits for the end.
+    pub(super) async fn wait(&self) -> VmExit {
+        let mut told = self.told.clone();
+        let exit = told.wait_for(Option::is_some).await.ok().and_then(|exit| exit.clone());
+        match exit {
+            Some(exit) => exit,
+            // The watcher failed, and has said so: what is left are the bounds of those who wait.
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Waits for the end, but not longer than this.
+    pub(super) async fn within(&self, bound: Duration) -> Option<VmExit> {
+        timeout(bound, self.wait()).await.ok()
+    }
+}
+
+/// Reads a console to its end, keeping the tail.
+pub(super) fn read_console(stream: Option<UnixStream>, tail: ConsoleTail) -> Task<()> {
+    task::spawn("console", async move {
+        let Some(mut stream) = stream else { return };
+        let mut buffer = vec![0; 8 << 10];
+        while let Ok(count @ 1..) = stream.read(&mut buffer).await {
+            tail.push(&buffer[..count]);
+        }
+    })
+}
+
+/// What the launcher's monitor does with events.
+pub(super) fn listener(port: watch::Sender<bool>) -> impl FnMut(GuestEvent) + Send + 'static {
+    move |event| match event {
+        GuestEvent::Port { id, open } if id == super::AGENT_PORT => {
+            port.send_replace(open);
+        }
+        GuestEvent::Port { .. } => {}
+        GuestEvent::Panicked => tracing::warn!("the guest's kernel has panicked"),
+        GuestEvent::Shutdown { reason } => tracing::debug!(reason, "the guest has ended"),
+    }
+}
+
+impl Machine {
+    /// Runs a command on whichever monitor this process has.
+    pub(super) async fn execute<C: Command>(&self, command: C) -> Result<C::Ok, VmError> {
+        let gone = || VmError::Gone { process: Some(self.process) };
+        let answer = async {
+            match self.monitor.as_ref().filter(|monitor| monitor.is_open()) {
+                Some(monitor) => monitor.execute(command, COMMAND).await,
+                None => {
+                    let monitor = Qmp::open(&self.record.dir, super::CONTROL_SOCKET, COMMAND, drop).await?;
+                    monitor.execute(command, COMMAND).await
+                }
+            }
+        };
+        let answer = tokio::select! {
+            biased;
+            _exit = self.exit.wait() => return Err(gone()),
+            answer = answer => answer,
+        };
+        match answer {
+            // A dying process closes its sockets a moment before it is seen to be dead.
+            Err(VmError::Control { .. } | VmError::Io { .. }) if self.exit.within(SETTLE).await.is_some() => {
+                Err(gone())
+            }
+            answer => answer,
+        }
+    }
+}
+
+#[async_trait]
+impl Vm for Machine {
+    fn record(&self) -> VmRecord {
+        self.record.clone()
+    }
+
+    fn exited(&self) -> watch::Receiver<Option<VmExit>> {
+        self.exit.told.clone()
+    }
+
+    fn agent_port_open(&self) -> watch::Receiver<bool> {
+        self.port.subscribe()
+    }
+
+    fn console(&self) -> ConsoleTail {
+        self.console.clone()
+    }
+
+    async fn state(&self) -> Result<VmState, VmError> {
+        use qmp::RunState;
+        let status = self.execute(qmp::query_status {}).await?.status;
+        Ok(match status {
+            RunState::running | RunState::debug | RunState::watchdog => VmState::Running,
+            RunState::shutdown | RunState::guest_panicked | RunState::internal_error => VmState::Down,
+            RunState::paused
+            | RunState::prelaunch
+            | RunState::io_error
+            | RunState::inmigrate
+            | RunState::postmigrate
+            | RunState::finish_migrate
+            | RunState::restore_vm
+            | RunState::save_vm
+            | RunState::suspended
+            | RunState::colo => VmState::Paused,
+        })
+    }
+
+    async fn pause(&self) -> Result<(), VmError> {
+        self.execute(qmp::stop {}).await.map(drop)
+    }
+
+    async fn resume(&self) -> Result<(), VmError> {
+        self.execute(qmp::cont {}).await.map(drop)
+    }
+
+    async fn shutdown(&self, how: Shutdown) -> Result<VmExit, VmError> {
+        if let Shutdown::Graceful(patience) = how
+            && let Some(exit) = self.exit.within(patience).await
+        {
+            return Ok(exit);
+        }
+        if how != Shutdown::Kill {
+            let quit = async {
+                match self.execute(qmp::quit {}).await {
+                    Ok(_) | Err(VmError::Gone { .. }) => self.exit.wait().await,
+                    Err(error) => {
+                        tracing::warn!(%error, pid = self.process.pid, "the VMM does not quit");
+                        std::future::pending().await
+                    }
+                }
+            };
+            if let Ok(exit) = timeout(QUIT, quit).await {
+                return Ok(exit);
+            }
+        }
+        self.process
+            .kill(Signal::KILL)
+            .map_err(VmError::io("kill", format!("/proc/{}", self.process.pid)))?;
+        self.exit.within(KILL).await.ok_or_else(|| VmError::Timeout {
+            waiting_for: format!("the end of process {} after SIGKILL", self.process.pid),
+            after: KILL,
+            console: Vec::new(),
+        })
+    }
+}

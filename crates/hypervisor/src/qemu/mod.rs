@@ -1,0 +1,79 @@
+//! QEMU.
+//!
+//! - `plan` turns a spec into an argument list; each concern of it is a file of `args`.
+//! - `launch` binds the sockets, starts the process and lets the guest go; `reattach` takes over a running one.
+//! - `machine` is the machine that both hand out; `qmp` is how it is spoken to.
+//!
+//! A QEMU monitor serves one client at a time, so every machine has two: `qmp.sock` belongs to the process that launched
+//! it, for as long as it lives, and brings the events; `control.sock` is for everybody else and is held only while one
+//! command runs. So a second process can stop a sandbox whose creator still holds on to it.
+
+mod args;
+mod launch;
+mod machine;
+mod plan;
+mod qmp;
+mod reattach;
+
+use async_trait::async_trait;
+use virtcontainers_types::{HypervisorKind, MachineType};
+
+use crate::{
+    error::VmError,
+    plan::{LaunchCx, LaunchPlan},
+    spec::VmSpec,
+    vm::{Hypervisor, Vm, VmRecord},
+};
+
+/// The launcher's monitor.
+const QMP_SOCKET: &str = "qmp.sock";
+/// The monitor of every other process.
+const CONTROL_SOCKET: &str = "control.sock";
+/// The guest's console.
+const CONSOLE_SOCKET: &str = "console.sock";
+/// Where QEMU's standard error goes.
+const LOG: &str = "qemu.log";
+/// The chardev, and the device, of the agent's virtio-serial port.
+const AGENT_PORT: &str = "agent";
+
+/// The driver of QEMU. It holds nothing: every machine is described by its plan and its record.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Qemu;
+
+impl Qemu {
+    /// The driver.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self
+    }
+
+    /// The name of the program that emulates this machine type, as distributions install it.
+    #[must_use]
+    pub const fn default_program(machine: MachineType) -> &'static str {
+        match machine {
+            MachineType::Q35 | MachineType::Pc | MachineType::Microvm => "qemu-system-x86_64",
+            MachineType::Virt => "qemu-system-aarch64",
+            MachineType::Pseries => "qemu-system-ppc64",
+            MachineType::S390CcwVirtio => "qemu-system-s390x",
+        }
+    }
+}
+
+#[async_trait]
+impl Hypervisor for Qemu {
+    fn kind(&self) -> HypervisorKind {
+        HypervisorKind::Qemu
+    }
+
+    fn plan(&self, spec: &VmSpec) -> Result<LaunchPlan, VmError> {
+        Ok(plan::plan(spec)?)
+    }
+
+    async fn launch(&self, plan: LaunchPlan, cx: LaunchCx<'_>) -> Result<Box<dyn Vm>, VmError> {
+        Ok(Box::new(launch::launch(plan, cx).await?))
+    }
+
+    async fn reattach(&self, record: &VmRecord) -> Result<Box<dyn Vm>, VmError> {
+        Ok(Box::new(reattach::reattach(record).await?))
+    }
+}

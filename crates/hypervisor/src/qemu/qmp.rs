@@ -1,0 +1,219 @@
+//! The QEMU Machine Protocol over a Unix socket.
+//!
+//! Commands, replies and events are the types of the `qapi` crate. The transport is our own, because it must outlast
+//! what that crate's does not: an event that a newer QEMU added, a reply whose caller has given up, and a peer that
+//! sends a line without end. One task owns the socket; a command that times out leaves the stream in order.
+
+use std::{
+    collections::HashMap,
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use futures::{SinkExt as _, StreamExt as _};
+use qapi::{Command, ErrorClass, Event as _, Execute, qmp};
+use serde::Deserialize;
+use tokio::{
+    net::UnixStream,
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
+use tokio_util::codec::{Framed, LinesCodec, LinesCodecError};
+use virtcontainers_sys::{
+    task::{self, Task},
+    unix,
+};
+
+use crate::error::VmError;
+
+/// The longest line that is read, in bytes; QEMU's longest replies have some ten thousands.
+const LONGEST_LINE: usize = 1 << 20;
+/// Commands that may wait to be sent.
+const QUEUE: usize = 16;
+/// How long a command may take.
+pub(super) const COMMAND: Duration = Duration::from_secs(10);
+
+/// What the guest did, as far as we listen to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum GuestEvent {
+    /// A virtio-serial port, by its device's id, was opened or closed (`VSERPORT_CHANGE`).
+    Port { id: String, open: bool },
+    /// The kernel panicked (`GUEST_PANICKED`).
+    Panicked,
+    /// The guest has ended, and QEMU will (`SHUTDOWN`).
+    Shutdown { reason: &'static str },
+}
+
+/// A connection to a monitor, ready for commands. Dropping it closes it.
+#[derive(Debug)]
+pub(super) struct Qmp {
+    socket: PathBuf,
+    requests: mpsc::Sender<Request>,
+    _connection: Task<()>,
+}
+
+#[derive(Debug)]
+struct Request {
+    /// The command and its arguments, without an id.
+    command: serde_json::Value,
+    reply: oneshot::Sender<Result<serde_json::Value, Refusal>>,
+}
+
+/// A line from QEMU: a greeting, a reply or an event.
+#[derive(Debug, Deserialize)]
+struct Incoming {
+    #[serde(rename = "QMP")]
+    greeting: Option<serde_json::Value>,
+    id: Option<u64>,
+    #[serde(rename = "return")]
+    value: Option<serde_json::Value>,
+    error: Option<Refusal>,
+    event: Option<String>,
+    #[serde(default)]
+    data: serde_json::Value,
+}
+
+#[derive(Debug, Deserialize)]
+struct Refusal {
+    class: ErrorClass,
+    desc: String,
+}
+
+impl Qmp {
+    /// Connects to a monitor in a sandbox's directory, and negotiates. A monitor that has another client lets this one
+    /// wait until that one has left.
+    pub(super) async fn open(
+        dir: &Path,
+        socket: &str,
+        bound: Duration,
+        on_event: impl FnMut(GuestEvent) + Send + 'static,
+    ) -> Result<Self, VmError> {
+        let path = dir.join(socket);
+        let stream = unix::connect_in(dir, socket).and_then(UnixStream::from_std);
+        let stream = stream.map_err(VmError::io("connect to", &path))?;
+        let mut lines = Framed::new(stream, LinesCodec::new_with_max_length(LONGEST_LINE));
+        let waiting_for = || format!("the greeting of the monitor at {}", path.display());
+        match timeout(bound, lines.next()).await {
+            Ok(first) => {
+                greeting(first).map_err(|source| VmError::Control { waiting_for: waiting_for(), source })?
+            }
+            Err(_elapsed) => {
+                let waiting_for =
+                    format!("{} (it serves one client at a time, and may have another)", waiting_for());
+                return Err(VmError::Timeout { waiting_for, after: bound, console: Vec::new() });
+            }
+        }
+        let (requests, inbox) = mpsc::channel(QUEUE);
+        let monitor = Self {
+            socket: path,
+            requests,
+            _connection: task::spawn("qmp", async move {
+                if let Err(error) = serve(lines, inbox, on_event).await {
+                    tracing::debug!(%error, "the monitor's connection has ended");
+                }
+            }),
+        };
+        monitor.execute(qmp::qmp_capabilities { enable: None }, bound).await?;
+        Ok(monitor)
+    }
+
+    /// Runs one command.
+    pub(super) async fn execute<C: Command>(&self, command: C, bound: Duration) -> Result<C::Ok, VmError> {
+        let waiting_for = || format!("the answer to {} on {}", C::NAME, self.socket.display());
+        let lost = |source| VmError::Control { waiting_for: waiting_for(), source };
+        let answer = async move {
+            let (reply, answer) = oneshot::channel();
+            let command = serde_json::to_value(Execute::<C, u64>::with_command(command))?;
+            let request = Request { command, reply };
+            self.requests
+                .send(request)
+                .await
+                .map_err(|_closed| io::Error::from(io::ErrorKind::BrokenPipe))?;
+            answer.await.map_err(|_closed| io::Error::from(io::ErrorKind::UnexpectedEof))
+        };
+        match timeout(bound, answer).await {
+            Ok(Ok(Ok(value))) => serde_json::from_value(value).map_err(|error| lost(error.into())),
+            Ok(Ok(Err(Refusal { class, desc }))) => {
+                Err(VmError::Qmp { command: C::NAME, class: format!("{class:?}"), desc })
+            }
+            Ok(Err(source)) => Err(lost(source)),
+            Err(_elapsed) => {
+                Err(VmError::Timeout { waiting_for: waiting_for(), after: bound, console: Vec::new() })
+            }
+        }
+    }
+
+    /// Whether the connection still stands.
+    pub(super) fn is_open(&self) -> bool {
+        !self.requests.is_closed()
+    }
+}
+
+/// The one owner of the socket: sends requests, hands out replies, reports events. Ends when the client or QEMU does.
+async fn serve(
+    mut lines: Framed<UnixStream, LinesCodec>,
+    mut inbox: mpsc::Receiver<Request>,
+    mut on_event: impl FnMut(GuestEvent) + Send,
+) -> io::Result<()> {
+    let mut waiting = HashMap::new();
+    let mut last_id = 0u64;
+    loop {
+        tokio::select! {
+            request = inbox.recv() => {
+                let Some(Request { mut command, reply }) = request else { return Ok(()) };
+                last_id += 1;
+                command["id"] = last_id.into();
+                waiting.insert(last_id, reply);
+                lines.send(command.to_string()).await.map_err(io_error)?;
+            }
+            line = lines.next() => {
+                let Some(line) = line.transpose().map_err(io_error)? else { return Ok(()) };
+                let incoming: Incoming = serde_json::from_str(&line)?;
+                if let Some(name) = incoming.event {
+                    if let Some(event) = guest_event(&name, incoming.data) {
+                        on_event(event);
+                    }
+                } else if let Some(reply) = incoming.id.and_then(|id| waiting.remove(&id)) {
+                    // Whoever asked may have given up by now.
+                    reply.send(incoming.error.map_or_else(|| Ok(incoming.value.unwrap_or_default()), Err)).ok();
+                }
+            }
+        }
+    }
+}
+
+/// The events that we listen to; QEMU has many more, and new versions have new ones.
+fn guest_event(name: &str, data: serde_json::Value) -> Option<GuestEvent> {
+    let event = match name {
+        qmp::VSERPORT_CHANGE::NAME => serde_json::from_value(data)
+            .map(|qmp::VSERPORT_CHANGE { id, open }| GuestEvent::Port { id, open }),
+        qmp::GUEST_PANICKED::NAME => Ok(GuestEvent::Panicked),
+        qmp::SHUTDOWN::NAME => serde_json::from_value(data)
+            .map(|qmp::SHUTDOWN { reason, .. }| GuestEvent::Shutdown { reason: qapi::Enum::name(&reason) }),
+        _ => return None,
+    };
+    event.inspect_err(|error| tracing::warn!(name, %error, "an event is not in the form of its schema")).ok()
+}
+
+fn greeting(line: Option<Result<String, LinesCodecError>>) -> io::Result<()> {
+    let Some(line) = line.transpose().map_err(io_error)? else {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    };
+    match serde_json::from_str(&line)? {
+        Incoming { greeting: Some(_), .. } => Ok(()),
+        Incoming { .. } => Err(io::Error::new(io::ErrorKind::InvalidData, "this is no QMP server")),
+    }
+}
+
+fn io_error(error: LinesCodecError) -> io::Error {
+    match error {
+        LinesCodecError::MaxLineLengthExceeded => {
+            io::Error::new(io::ErrorKind::InvalidData, "a line without end")
+        }
+        LinesCodecError::Io(error) => error,
+    }
+}
+
+#[cfg(test)]
+mod tests;
