@@ -1,0 +1,200 @@
+//! The agent's whole state: one sandbox, its containers and storages, and what they are made with.
+
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::sync::{Semaphore, watch};
+use virtcontainers_types::ContainerId;
+
+use crate::{container::Container, error::CallError, init::modules::Modules, reaper::Reaper, storage::Storages};
+
+/// Launches at the same time. Each is a process with memory of its own.
+const MAX_LAUNCHES: usize = 4;
+
+/// Containers of one sandbox.
+const MAX_CONTAINERS: usize = 1024;
+
+/// Where and how an agent works.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The agent's own directory, for bundles and `libcontainer`'s states.
+    pub directory: PathBuf,
+    /// Whether a container's root can be pivoted.
+    pub pivot: bool,
+    /// Whether the agent is PID 1 of a virtual machine.
+    pub is_init: bool,
+}
+
+impl Settings {
+    /// `libcontainer`'s directory of states.
+    #[must_use]
+    pub fn states(&self) -> PathBuf {
+        self.directory.join("states")
+    }
+
+    /// The bundle of container `id`.
+    #[must_use]
+    pub fn bundle(&self, id: &ContainerId) -> PathBuf {
+        self.directory.join("containers").join(id.as_str())
+    }
+}
+
+/// The agent. Calls share it.
+#[derive(Debug)]
+pub struct Agent {
+    settings: Settings,
+    reaper: Arc<Reaper>,
+    launches: Semaphore,
+    containers: Mutex<HashMap<ContainerId, Option<Arc<Container>>>>,
+    storages: Storages,
+    sandbox: Mutex<Option<String>>,
+    ending: watch::Sender<bool>,
+}
+
+impl Agent {
+    /// An agent without a sandbox. `modules` are those of the initrd, none outside of a virtual machine.
+    #[must_use]
+    pub fn new(settings: Settings, reaper: Arc<Reaper>, modules: Option<Arc<Modules>>) -> Arc<Self> {
+        Arc::new(Self {
+            settings,
+            reaper,
+            launches: Semaphore::new(MAX_LAUNCHES),
+            containers: Mutex::default(),
+            storages: Storages::new(modules),
+            sandbox: Mutex::default(),
+            ending: watch::Sender::new(false),
+        })
+    }
+
+    /// Where and how it works.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Its collector of children.
+    #[must_use]
+    pub fn reaper(&self) -> &Arc<Reaper> {
+        &self.reaper
+    }
+
+    /// The places for launches.
+    #[must_use]
+    pub fn launches(&self) -> &Semaphore {
+        &self.launches
+    }
+
+    /// What is mounted for the sandbox and its containers.
+    #[must_use]
+    pub fn storages(&self) -> &Storages {
+        &self.storages
+    }
+
+    /// Takes the sandbox's name.
+    ///
+    /// # Errors
+    /// [`CallError::Exists`]: an agent has one sandbox.
+    pub fn open_sandbox(&self, id: &str) -> Result<(), CallError> {
+        let mut sandbox = self.sandbox.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(id) = sandbox.as_ref() {
+            return Err(CallError::Exists { what: "sandbox", id: id.clone() });
+        }
+        *sandbox = Some(id.to_owned());
+        Ok(())
+    }
+
+    /// Gives the sandbox's name back, when it could not be made.
+    pub fn close_sandbox(&self) {
+        self.sandbox.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
+    /// Reserves `id` for a container about to be made; dropping the reservation gives it back.
+    ///
+    /// # Errors
+    /// [`CallError::Exists`] and [`CallError::TooMany`].
+    pub fn reserve(self: &Arc<Self>, id: ContainerId) -> Result<Reservation, CallError> {
+        let mut containers = self.table();
+        if containers.contains_key(&id) {
+            return Err(CallError::Exists { what: "container", id: id.to_string() });
+        }
+        if containers.len() >= MAX_CONTAINERS {
+            return Err(CallError::TooMany { what: "containers in one sandbox", limit: MAX_CONTAINERS });
+        }
+        containers.insert(id.clone(), None);
+        Ok(Reservation { agent: Arc::clone(self), id })
+    }
+
+    /// The container named `id` in a request.
+    ///
+    /// # Errors
+    /// [`CallError::NoContainer`], also while it is being made.
+    pub fn container(&self, id: &str) -> Result<Arc<Container>, CallError> {
+        let missing = || CallError::NoContainer(id.chars().take(virtcontainers_types::MAX_ID_LEN).collect());
+        let key = ContainerId::new(id).ok().ok_or_else(missing)?;
+        self.table().get(&key).cloned().flatten().ok_or_else(missing)
+    }
+
+    /// Every container that is made.
+    #[must_use]
+    pub fn containers(&self) -> Vec<Arc<Container>> {
+        self.table().values().flatten().cloned().collect()
+    }
+
+    /// Forgets a container that was removed.
+    pub fn forget(&self, id: &ContainerId) {
+        self.table().remove(id);
+    }
+
+    /// Asks for the agent's end, once the call under way is answered.
+    pub fn end(&self) {
+        self.ending.send_replace(true);
+    }
+
+    /// Waits until the end is asked for.
+    pub async fn ended(&self) {
+        // The sender lives as long as the agent does.
+        self.ending.subscribe().wait_for(|ending| *ending).await.ok();
+    }
+
+    /// The agent's own directory.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.settings.directory
+    }
+
+    fn table(&self) -> MutexGuard<'_, HashMap<ContainerId, Option<Arc<Container>>>> {
+        self.containers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An id that is taken by a container that is not there yet.
+#[derive(Debug)]
+pub struct Reservation {
+    agent: Arc<Agent>,
+    id: ContainerId,
+}
+
+impl Reservation {
+    /// The reserved id.
+    #[must_use]
+    pub fn id(&self) -> &ContainerId {
+        &self.id
+    }
+
+    /// Puts the container in its place.
+    pub fn fill(self, container: Arc<Container>) {
+        self.agent.table().insert(self.id.clone(), Some(container));
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        let mut containers = self.agent.table();
+        if matches!(containers.get(&self.id), Some(None)) {
+            containers.remove(&self.id);
+        }
+    }
+}

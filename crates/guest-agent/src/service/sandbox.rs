@@ -1,0 +1,65 @@
+//! `CreateSandbox` and `DestroySandbox`.
+
+use std::{fs, sync::Arc};
+
+use futures::future::join_all;
+use virtcontainers_agent_protocol::api::{
+    Empty,
+    agent::{CreateSandboxRequest, DestroySandboxRequest},
+};
+
+use super::{storage, unset};
+use crate::{agent::Agent, container, error::CallError};
+
+const RESOLV_CONF: &str = "/etc/resolv.conf";
+
+/// The longest name that sethostname(2) takes.
+const MAX_HOSTNAME: usize = 64;
+
+pub(super) async fn create(agent: &Arc<Agent>, request: CreateSandboxRequest) -> Result<Empty, CallError> {
+    unset("CreateSandboxRequest.sandbox_pidns", !request.sandbox_pidns)?;
+    unset("CreateSandboxRequest.guest_hook_path", request.guest_hook_path.is_empty())?;
+    unset("CreateSandboxRequest.kernel_modules", request.kernel_modules.is_empty())?;
+    if request.hostname.len() > MAX_HOSTNAME {
+        let reason = format!("it has {} bytes, at most {MAX_HOSTNAME} are allowed", request.hostname.len());
+        return Err(CallError::Invalid { field: "hostname", reason });
+    }
+    agent.open_sandbox(&request.sandbox_id)?;
+    let made = set_up(agent, &request).await;
+    if made.is_err() {
+        agent.close_sandbox();
+    }
+    made.map(|()| Empty::new())
+}
+
+async fn set_up(agent: &Arc<Agent>, request: &CreateSandboxRequest) -> Result<(), CallError> {
+    // Outside of a virtual machine these are the host's.
+    if agent.settings().is_init {
+        if !request.hostname.is_empty() {
+            rustix::system::sethostname(request.hostname.as_bytes())
+                .map_err(|error| CallError::io("set the hostname in", "/proc/sys/kernel/hostname")(error.into()))?;
+        }
+        if !request.dns.is_empty() {
+            let lines = request.dns.join("\n") + "\n";
+            fs::write(RESOLV_CONF, lines).map_err(CallError::io("write", RESOLV_CONF))?;
+        }
+    }
+    storage::acquire(agent, &request.storages).await.map(drop)
+}
+
+/// Ends all containers, takes all storages back and asks for the agent's end, which follows the answer.
+pub(super) async fn destroy(agent: &Arc<Agent>, _: DestroySandboxRequest) -> Result<Empty, CallError> {
+    let containers = agent.containers();
+    let removals = containers.iter().map(|container| container::remove::remove(agent, container, None));
+    // A container that does not end is no reason to keep the machine: its end is the containers', too.
+    for result in join_all(removals).await {
+        if let Err(error) = result {
+            tracing::warn!(%error, "while ending the sandbox");
+        }
+    }
+    agent.storages().clear().await;
+    rustix::fs::sync();
+    agent.close_sandbox();
+    agent.end();
+    Ok(Empty::new())
+}

@@ -1,0 +1,4 @@
+//! Tests of what needs no virtual machine and no privilege.
+
+mod cmdline;
+mod options;
