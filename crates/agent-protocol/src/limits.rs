@@ -20,7 +20,7 @@ pub const HYBRID_REPLY_TIME: Duration = Duration::from_secs(60);
 pub const MUX_STREAMS: usize = 64;
 
 /// Streams of a yamux session that the peer has opened and nobody has accepted yet; more are reset.
-pub const MUX_BACKLOG: usize = 16;
+pub const MUX_BACKLOG: usize = 64;
 
 /// All streams of a yamux session, both sides' and those about to be closed. yamux ends the session of a peer that
 /// opens more.

@@ -1,0 +1,124 @@
+//! `virtc container …`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use virtcontainers::{SandboxId, Signal};
+
+use super::ProcessArgs;
+use crate::target::Target;
+
+/// Containers. Where one is named, SANDBOX/CONTAINER is meant; SANDBOX alone is enough when it has only one container.
+#[derive(Debug, Args)]
+pub(crate) struct ContainerCommand {
+    #[command(subcommand)]
+    pub(crate) verb: ContainerVerb,
+}
+
+/// What to do with containers.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ContainerVerb {
+    /// Create a container in a sandbox; its command is not started
+    Create {
+        /// The sandbox and the new container's name
+        #[arg(value_name = "SANDBOX/CONTAINER")]
+        target: Target,
+        #[command(flatten)]
+        container: ContainerArgs,
+        #[command(flatten)]
+        process: ProcessArgs,
+    },
+    /// Start a created container
+    Start {
+        /// The container
+        #[arg(value_name = "SANDBOX[/CONTAINER]")]
+        target: Target,
+    },
+    /// Run a further command in a running container
+    #[command(visible_alias = "exec")]
+    Enter {
+        /// The container
+        #[arg(value_name = "SANDBOX[/CONTAINER]")]
+        target: Target,
+        #[command(flatten)]
+        process: ProcessArgs,
+    },
+    /// Stop a container
+    Stop {
+        /// The container
+        #[arg(value_name = "SANDBOX[/CONTAINER]")]
+        target: Target,
+        /// Kill it at once
+        #[arg(long, short)]
+        force: bool,
+    },
+    /// Signal a container's command
+    Kill {
+        /// The container
+        #[arg(value_name = "SANDBOX[/CONTAINER]")]
+        target: Target,
+        /// The signal, by name or number
+        #[arg(long, short, default_value = "KILL")]
+        signal: Signal,
+        /// Signal every process of the container
+        #[arg(long, short)]
+        all: bool,
+    },
+    /// Freeze a container's processes
+    Pause {
+        /// The container
+        #[arg(value_name = "SANDBOX[/CONTAINER]")]
+        target: Target,
+    },
+    /// Let them go on
+    Resume {
+        /// The container
+        #[arg(value_name = "SANDBOX[/CONTAINER]")]
+        target: Target,
+    },
+    /// Wait until a container's command ends, and exit with its code
+    Wait {
+        /// The container
+        #[arg(value_name = "SANDBOX[/CONTAINER]")]
+        target: Target,
+    },
+    /// Delete a stopped container
+    #[command(visible_alias = "rm")]
+    Delete {
+        /// The container
+        #[arg(value_name = "SANDBOX[/CONTAINER]")]
+        target: Target,
+        /// Stop it first
+        #[arg(long, short)]
+        force: bool,
+    },
+    /// Show one container
+    Status {
+        /// The container
+        #[arg(value_name = "SANDBOX[/CONTAINER]")]
+        target: Target,
+    },
+    /// List containers
+    #[command(visible_alias = "ls")]
+    List {
+        /// Of this sandbox only
+        sandbox: Option<SandboxId>,
+        /// Print names only
+        #[arg(long, short)]
+        quiet: bool,
+    },
+}
+
+/// The container to make.
+#[derive(Debug, Args)]
+pub(crate) struct ContainerArgs {
+    /// Directory that becomes the container's root [default: the one in the host's settings]
+    #[arg(long, env = "VIRTC_ROOTFS", value_name = "DIR")]
+    pub(crate) rootfs: Option<PathBuf>,
+    /// The root cannot be written
+    #[arg(long)]
+    pub(crate) read_only: bool,
+    /// Make a file or directory of the host visible in the container (may be repeated)
+    #[arg(short = 'v', long = "volume", value_name = "SRC:DST[:ro]")]
+    pub(crate) volumes: Vec<String>,
+}

@@ -1,0 +1,172 @@
+//! From the command line and the host's settings to the library's configuration.
+
+use std::path::{Path, PathBuf};
+
+use virtcontainers::{
+    Cmd, ContainerConfig, HypervisorConfig, KataAgentConfig, KernelParam, Mount, RootFs, Runtime, SandboxConfig,
+    Seconds,
+};
+use virtcontainers_guest_image::{GuestImage, default_locations};
+
+use crate::{
+    cli::{ContainerArgs, Global, MachineArgs, ProcessArgs},
+    config::HostConfig,
+    error::CliError,
+};
+
+/// A runtime on the chosen root directory, with this program as the library's helper.
+pub(crate) fn runtime(global: &Global, host: &HostConfig) -> Result<Runtime, CliError> {
+    let mut builder = Runtime::builder();
+    if let Some(root) = global.root.as_ref().or(host.root.as_ref()) {
+        builder = builder.root(root);
+    }
+    let this = std::env::current_exe()
+        .map_err(|source| CliError::Io { what: "cannot find this program's own path".to_owned(), source })?;
+    Ok(builder.helper_program(this).build()?)
+}
+
+/// A name for a sandbox that was given none.
+pub(crate) fn random_name() -> Result<String, CliError> {
+    let mut bytes = [0_u8; 6];
+    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
+        .map_err(|errno| CliError::Io { what: "cannot draw a random name".to_owned(), source: errno.into() })?;
+    Ok(bytes.iter().fold("vc-".to_owned(), |name, byte| format!("{name}{byte:02x}")))
+}
+
+/// The sandbox that the command line describes, without containers.
+pub(crate) fn sandbox(name: String, args: &MachineArgs, host: HostConfig) -> Result<SandboxConfig, CliError> {
+    let HostConfig { guest, hypervisor, agent, .. } = host;
+    let (mut hypervisor, mut agent) = (hypervisor, agent);
+    apply(args, &mut hypervisor, &mut agent);
+    find_guest(args.guest.as_deref().or(guest.as_deref()), &mut hypervisor)?;
+    Ok(SandboxConfig {
+        id: name,
+        hypervisor_config: hypervisor,
+        agent_config: agent,
+        ..SandboxConfig::default()
+    })
+}
+
+/// Puts what the command line says over a configuration.
+pub(crate) fn apply(args: &MachineArgs, hypervisor: &mut HypervisorConfig, agent: &mut KataAgentConfig) {
+    fn set<T: Clone>(place: &mut T, value: Option<&T>) {
+        if let Some(value) = value {
+            place.clone_from(value);
+        }
+    }
+    set(&mut hypervisor.memory_size, args.memory.as_ref());
+    set(&mut hypervisor.num_vcpus, args.cpus.as_ref());
+    set(&mut hypervisor.hypervisor_machine_type, args.machine.as_ref());
+    set(&mut hypervisor.accelerator, args.accel.as_ref());
+    set(&mut hypervisor.transport, args.transport.as_ref());
+    set(&mut hypervisor.shared_fs, args.shared_fs.as_ref());
+    if args.kernel.is_some() {
+        hypervisor.kernel_path = args.kernel.clone().unwrap_or_default();
+        hypervisor.initrd_path.clone_from(&args.initrd);
+    }
+    if args.hypervisor.is_some() {
+        hypervisor.hypervisor_path.clone_from(&args.hypervisor);
+    }
+    hypervisor.kernel_params.extend(args.kernel_params.iter().flat_map(|text| KernelParam::parse_all(text)));
+    hypervisor.debug |= args.debug;
+    agent.debug |= args.debug;
+    if let Some(seconds) = args.boot_timeout {
+        agent.boot_timeout = Seconds(seconds);
+    }
+}
+
+/// Fills in kernel and initrd from the guest image, unless they are given.
+pub(crate) fn find_guest(named: Option<&Path>, hypervisor: &mut HypervisorConfig) -> Result<(), CliError> {
+    if hypervisor.kernel_path != Path::new("") && named.is_none() {
+        return Ok(());
+    }
+    let image = guest_image(named)?;
+    hypervisor.kernel_path = image.kernel();
+    hypervisor.initrd_path = Some(image.initrd());
+    Ok(())
+}
+
+/// The guest image in the named directory, or the first one in the places where it is looked for.
+pub(crate) fn guest_image(named: Option<&Path>) -> Result<GuestImage, CliError> {
+    if let Some(dir) = named {
+        return Ok(GuestImage::open(dir)?);
+    }
+    let looked = guest_locations();
+    match looked.iter().find(|dir| dir.join("manifest.json").exists()) {
+        Some(dir) => Ok(GuestImage::open(dir)?),
+        None => Err(CliError::NoGuestImage { looked }),
+    }
+}
+
+/// The usual places of a guest image, after the one of a checkout that this program was built in.
+fn guest_locations() -> Vec<PathBuf> {
+    let mut places: Vec<_> = beside_the_build("guest").into_iter().collect();
+    places.extend(default_locations());
+    places
+}
+
+/// `build/<name>` of the checkout whose `target` directory holds this program.
+pub(crate) fn beside_the_build(name: &str) -> Option<PathBuf> {
+    let program = std::env::current_exe().ok()?;
+    let target = program.ancestors().skip(1).take(4).find(|dir| dir.ends_with("target"))?;
+    Some(target.parent()?.join("build").join(name))
+}
+
+/// The container that the command line describes.
+pub(crate) fn container(
+    name: String,
+    args: &ContainerArgs,
+    process: &ProcessArgs,
+    host_rootfs: Option<&Path>,
+) -> Result<ContainerConfig, CliError> {
+    let rootfs = args.rootfs.as_deref().or(host_rootfs).ok_or_else(|| {
+        CliError::Usage(
+            "no root filesystem: name a directory with --rootfs, for example one made by \
+             `mmdebstrap --variant=minbase bookworm ./debian`"
+                .to_owned(),
+        )
+    })?;
+    let mounts = args.volumes.iter().map(|text| volume(text)).collect::<Result<_, _>>()?;
+    Ok(ContainerConfig {
+        id: name,
+        root_fs: RootFs::directory(absolute(rootfs)?),
+        readonly_rootfs: args.read_only,
+        cmd: command(process),
+        mounts,
+        ..ContainerConfig::default()
+    })
+}
+
+/// The command that the command line describes.
+pub(crate) fn command(args: &ProcessArgs) -> Cmd {
+    Cmd {
+        args: args.command.clone(),
+        envs: args.env.clone(),
+        user: args.user.clone().unwrap_or_default(),
+        work_dir: args.workdir.clone().unwrap_or_default(),
+        interactive: args.tty,
+        stdin: args.interactive,
+        ..Cmd::default()
+    }
+}
+
+/// Reads `SRC:DST[:ro]`.
+fn volume(text: &str) -> Result<Mount, CliError> {
+    let words: Vec<_> = text.split(':').collect();
+    let (source, destination, read_only) = match words.as_slice() {
+        [source, destination] | [source, destination, "rw"] => (*source, *destination, false),
+        [source, destination, "ro"] => (*source, *destination, true),
+        _ => return Err(CliError::Usage(format!("{text:?} is no volume: write SRC:DST or SRC:DST:ro"))),
+    };
+    Ok(Mount {
+        source: absolute(Path::new(source))?,
+        destination: destination.into(),
+        read_only,
+        ..Mount::default()
+    })
+}
+
+fn absolute(path: &Path) -> Result<PathBuf, CliError> {
+    std::path::absolute(path)
+        .map_err(|source| CliError::Io { what: format!("cannot make {} absolute", path.display()), source })
+}

@@ -1,0 +1,125 @@
+//! Joins a process in the guest to this process: its streams, its signals, its terminal, its exit code.
+
+use std::{future::pending, io};
+
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    signal::unix::{SignalKind, signal},
+};
+use virtcontainers::{Process, Signal};
+
+use crate::{
+    error::CliError,
+    terminal::{self, RawMode},
+};
+
+/// One read of the guest's output: a message of the agent's protocol.
+const CHUNK: usize = 32 * 1024;
+/// What a shell reports of a command whose reader went away.
+const BROKEN_PIPE: i32 = 128 + 13;
+
+/// What of this process is joined.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Attach {
+    /// Standard input is passed on.
+    pub(crate) stdin: bool,
+    /// The process has a terminal.
+    pub(crate) tty: bool,
+}
+
+/// Runs the process's streams until it has ended; its exit code.
+pub(crate) async fn attach(process: &Process, how: Attach) -> Result<i32, CliError> {
+    let raw = if how.tty && how.stdin { Some(RawMode::enter()?) } else { None };
+    let outcome = tokio::select! {
+        code = run(process, how) => code,
+        never = feed(process, how) => never,
+        never = forward(process, how) => never,
+    };
+    drop(raw);
+    outcome
+}
+
+async fn run(process: &Process, how: Attach) -> Result<i32, CliError> {
+    let stdout = pump(process.stdout(), tokio::io::stdout(), "standard output");
+    let stderr = async {
+        // With a terminal, standard error is the terminal too.
+        if how.tty { Ok(()) } else { pump(process.stderr(), tokio::io::stderr(), "standard error").await }
+    };
+    let wait = async { Ok(process.wait().await?) };
+    match tokio::try_join!(stdout, stderr, wait) {
+        Ok(((), (), code)) => Ok(code),
+        Err(error) if error.is_closed_pipe() => {
+            process.signal(Signal::KILL).await?;
+            Ok(BROKEN_PIPE)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Passes standard input on; never returns, since a process may go on after its input has ended.
+async fn feed(process: &Process, how: Attach) -> Result<i32, CliError> {
+    if how.stdin {
+        let mut input = process.stdin();
+        // A process that closed its input is no failure: what it does not read is lost, as in a pipe.
+        copy(&mut tokio::io::stdin(), &mut input).await.ok();
+        input.shutdown().await.ok();
+    }
+    pending().await
+}
+
+/// Passes signals and the terminal's size on; never returns but with an error.
+async fn forward(process: &Process, how: Attach) -> Result<i32, CliError> {
+    let hear = |kind| {
+        signal(kind).map_err(|source| CliError::Io { what: "cannot hear signals".to_owned(), source })
+    };
+    let (mut hangup, mut interrupt) = (hear(SignalKind::hangup())?, hear(SignalKind::interrupt())?);
+    let (mut quit, mut terminate) = (hear(SignalKind::quit())?, hear(SignalKind::terminate())?);
+    let mut window = hear(SignalKind::window_change())?;
+    if how.tty {
+        resize(process).await;
+    }
+    loop {
+        let heard = tokio::select! {
+            _ = hangup.recv() => Signal::HUP,
+            _ = interrupt.recv() => Signal::INT,
+            _ = quit.recv() => Signal::QUIT,
+            _ = terminate.recv() => Signal::TERM,
+            _ = window.recv(), if how.tty => {
+                resize(process).await;
+                continue;
+            }
+        };
+        if let Err(error) = process.signal(heard).await {
+            tracing::debug!(%error, %heard, "the process did not take a signal");
+        }
+    }
+}
+
+async fn resize(process: &Process) {
+    if let Some(size) = terminal::size() {
+        if let Err(error) = process.resize(size).await {
+            tracing::debug!(%error, "the process did not take the terminal's size");
+        }
+    }
+}
+
+async fn pump(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    what: &str,
+) -> Result<(), CliError> {
+    copy(&mut from, &mut to).await.map_err(|source| CliError::Io { what: format!("cannot pass on {what}"), source })
+}
+
+/// Copies until the end, each piece as soon as it is there.
+async fn copy(from: &mut (impl AsyncRead + Unpin), to: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
+    let mut piece = vec![0; CHUNK];
+    loop {
+        let len = from.read(&mut piece).await?;
+        if len == 0 {
+            return to.flush().await;
+        }
+        to.write_all(&piece[..len]).await?;
+        to.flush().await?;
+    }
+}

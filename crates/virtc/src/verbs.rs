@@ -1,0 +1,61 @@
+//! One file per command; this one leads to them.
+
+mod completions;
+mod container;
+mod doctor;
+mod guest;
+pub(crate) mod proxy;
+mod reap;
+mod run;
+mod sandbox;
+
+use virtcontainers::Runtime;
+
+use crate::{
+    cli::{Cli, Command, Global},
+    config::HostConfig,
+    defaults,
+    error::CliError,
+    exit::Exit,
+};
+
+/// Does what the command line asks.
+pub(crate) async fn dispatch(cli: Cli) -> Result<Exit, CliError> {
+    let global = &cli.global;
+    match cli.command {
+        Command::Run(args) => run::run(global, args).await,
+        Command::Sandbox(command) => sandbox::run(global, command.verb).await,
+        Command::Container(command) => container::run(global, command.verb).await,
+        Command::Guest(command) => guest::run(global, command.verb),
+        Command::Doctor => doctor::run(global),
+        Command::Completions { shell } => completions::run(shell),
+        Command::Proxy => proxy::run(),
+        Command::Reap { sandbox } => reap::run(global, &sandbox).await,
+    }
+}
+
+/// The host's settings and a runtime made from them.
+fn open(global: &Global) -> Result<(HostConfig, Runtime), CliError> {
+    let host = HostConfig::load(global.config.as_deref())?;
+    let runtime = defaults::runtime(global, &host)?;
+    Ok((host, runtime))
+}
+
+/// Does something that a signal may interrupt; whatever was begun is undone before this returns.
+async fn interruptible<T, E: Into<CliError>>(
+    runtime: &Runtime,
+    work: impl Future<Output = Result<T, E>>,
+) -> Result<T, CliError> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let hear = |kind| {
+        signal(kind).map_err(|source| CliError::Io { what: "cannot hear signals".to_owned(), source })
+    };
+    let (mut interrupt, mut terminate) = (hear(SignalKind::interrupt())?, hear(SignalKind::terminate())?);
+    let signal = tokio::select! {
+        outcome = work => return outcome.map_err(Into::into),
+        _ = interrupt.recv() => SignalKind::interrupt(),
+        _ = terminate.recv() => SignalKind::terminate(),
+    };
+    runtime.settled().await;
+    Err(CliError::Interrupted { signal: signal.as_raw_value() })
+}

@@ -1,0 +1,151 @@
+//! `virtc container …`.
+
+use virtcontainers::{Container, ContainerStatus, DeleteMode, KillScope, Runtime, SandboxId, StopMode};
+
+use super::{interruptible, open};
+use crate::{
+    cli::{ContainerVerb, Global, ProcessArgs},
+    defaults,
+    error::CliError,
+    exit::Exit,
+    output,
+    streams::{self, Attach},
+};
+
+pub(super) async fn run(global: &Global, verb: ContainerVerb) -> Result<Exit, CliError> {
+    let (host, runtime) = open(global)?;
+    match verb {
+        ContainerVerb::Create { target, container, process } => {
+            let config =
+                defaults::container(target.new_container(), &container, &process, host.rootfs.as_deref())?;
+            let made = interruptible(&runtime, runtime.create_container(&target.sandbox, config)).await?;
+            done(global, &made).await
+        }
+        ContainerVerb::Start { target } => {
+            let container = target.find(&runtime).await?;
+            interruptible(&runtime, container.start()).await?;
+            done(global, &container).await
+        }
+        ContainerVerb::Enter { target, process } => enter(&target.find(&runtime).await?, &process).await,
+        ContainerVerb::Stop { target, force } => {
+            let container = target.find(&runtime).await?;
+            container.stop(if force { StopMode::Force } else { StopMode::Graceful }).await?;
+            done(global, &container).await
+        }
+        ContainerVerb::Kill { target, signal, all } => {
+            let scope = if all { KillScope::All } else { KillScope::Init };
+            target.find(&runtime).await?.kill(signal, scope).await?;
+            Ok(Exit::Done)
+        }
+        ContainerVerb::Pause { target } => {
+            let container = target.find(&runtime).await?;
+            container.pause().await?;
+            done(global, &container).await
+        }
+        ContainerVerb::Resume { target } => {
+            let container = target.find(&runtime).await?;
+            container.resume().await?;
+            done(global, &container).await
+        }
+        ContainerVerb::Wait { target } => Ok(Exit::Code(target.find(&runtime).await?.wait().await?)),
+        ContainerVerb::Delete { target, force } => {
+            let container = target.find(&runtime).await?;
+            container.delete(if force { DeleteMode::Force } else { DeleteMode::IfStopped }).await?;
+            output::line(name(&container))?;
+            Ok(Exit::Done)
+        }
+        ContainerVerb::Status { target } => show(global, &target.find(&runtime).await?).await,
+        ContainerVerb::List { sandbox, quiet } => list(global, &runtime, sandbox.as_ref(), quiet).await,
+    }
+}
+
+fn name(container: &Container) -> String {
+    format!("{}/{}", container.sandbox().id(), container.id())
+}
+
+async fn done(global: &Global, container: &Container) -> Result<Exit, CliError> {
+    if global.json {
+        output::json(&container.status().await?)?;
+    } else {
+        output::line(name(container))?;
+    }
+    Ok(Exit::Done)
+}
+
+async fn enter(container: &Container, args: &ProcessArgs) -> Result<Exit, CliError> {
+    let process = container.exec(defaults::command(args)).await?;
+    let how = Attach { stdin: args.interactive, tty: args.tty };
+    Ok(Exit::Code(streams::attach(&process, how).await?))
+}
+
+async fn show(global: &Global, container: &Container) -> Result<Exit, CliError> {
+    let status = container.status().await?;
+    if global.json {
+        output::json(&status)?;
+        return Ok(Exit::Done);
+    }
+    let fact = |name: &str, value: String| output::line(format_args!("{name:12} {value}"));
+    fact("container", name(container))?;
+    fact("state", status.state.to_string())?;
+    if let Some(code) = status.exit_code {
+        fact("exit code", code.to_string())?;
+    }
+    fact("command", status.args.join(" "))?;
+    fact("rootfs", status.rootfs.display().to_string())?;
+    fact("created", output::ago(status.created))?;
+    if let Some(started) = status.started {
+        fact("started", output::ago(started))?;
+    }
+    Ok(Exit::Done)
+}
+
+async fn list(
+    global: &Global,
+    runtime: &Runtime,
+    only: Option<&SandboxId>,
+    quiet: bool,
+) -> Result<Exit, CliError> {
+    let found = match only {
+        Some(id) => {
+            runtime.sandbox_status(id).await?.containers.into_iter().map(|status| (id.to_string(), status)).collect()
+        }
+        None => all(runtime).await?,
+    };
+    if global.json {
+        let values: Vec<_> = found
+            .iter()
+            .map(|(sandbox, status)| serde_json::json!({ "sandbox": sandbox, "container": status }))
+            .collect();
+        output::json(&values)?;
+    } else if quiet {
+        found.iter().try_for_each(|(sandbox, status)| output::line(format_args!("{sandbox}/{}", status.id)))?;
+    } else {
+        let rows: Vec<_> = found
+            .iter()
+            .map(|(sandbox, status)| {
+                let code = status.exit_code.map_or_else(|| "-".to_owned(), |code| code.to_string());
+                [
+                    format!("{sandbox}/{}", status.id),
+                    status.state.to_string(),
+                    code,
+                    output::ago(status.created),
+                    status.args.join(" "),
+                ]
+            })
+            .collect();
+        output::table(["CONTAINER", "STATE", "EXIT CODE", "CREATED", "COMMAND"], &rows)?;
+    }
+    Ok(Exit::Done)
+}
+
+/// The containers of every sandbox; one that cannot be read is reported on standard error.
+async fn all(runtime: &Runtime) -> Result<Vec<(String, ContainerStatus)>, CliError> {
+    let mut found = Vec::new();
+    for (sandbox, status) in runtime.list_sandboxes().await? {
+        match status {
+            Ok(status) => found.extend(status.containers.into_iter().map(|status| (sandbox.clone(), status))),
+            Err(error) => output::complain(&error.into()),
+        }
+    }
+    Ok(found)
+}

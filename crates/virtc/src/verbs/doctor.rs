@@ -1,0 +1,184 @@
+//! `virtc doctor`: what this host can do, what is missing, and the command that mends it.
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use virtcontainers::{AcceleratorChoice, MachineType};
+use virtcontainers_device::{Program, vhost_vsock, virtiofsd};
+use virtcontainers_hypervisor::{HostFacts, choose_accelerator};
+
+use crate::{cli::Global, config::HostConfig, defaults, error::CliError, exit::Exit, output};
+
+/// How a finding bears on running sandboxes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Verdict {
+    /// All is well.
+    Ok,
+    /// Sandboxes run without it, but slower or with fewer choices.
+    Warn,
+    /// Sandboxes cannot run.
+    Missing,
+}
+
+/// One thing that was looked at.
+#[derive(Debug, Serialize)]
+struct Finding {
+    what: &'static str,
+    verdict: Verdict,
+    found: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remedy: Option<String>,
+}
+
+impl Finding {
+    fn ok(what: &'static str, found: impl Into<String>) -> Self {
+        Self { what, verdict: Verdict::Ok, found: found.into(), remedy: None }
+    }
+
+    fn lacking(what: &'static str, verdict: Verdict, found: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { what, verdict, found: found.into(), remedy: Some(remedy.into()) }
+    }
+}
+
+pub(super) fn run(global: &Global) -> Result<Exit, CliError> {
+    let host = HostConfig::load(global.config.as_deref())?;
+    let findings = [
+        privileges(),
+        accelerator(),
+        qemu(&host),
+        guest_image(&host),
+        daemon(
+            "virtio-fs",
+            virtiofsd::PROGRAM,
+            host.hypervisor.virtio_fs_daemon.as_deref(),
+            "or choose --shared-fs virtio-9p",
+        ),
+        kernel_vsock(),
+        daemon("hybrid vsock", vhost_vsock::PROGRAM, None, "virtio-serial is used without it"),
+        memory(),
+    ];
+    if global.json {
+        output::json(&findings)?;
+    } else {
+        print(&findings)?;
+    }
+    let missing = findings.iter().any(|finding| finding.verdict == Verdict::Missing);
+    Ok(if missing { Exit::Code(1) } else { Exit::Done })
+}
+
+fn print(findings: &[Finding]) -> Result<(), CliError> {
+    for finding in findings {
+        let sign = match finding.verdict {
+            Verdict::Ok => "ok",
+            Verdict::Warn => "warn",
+            Verdict::Missing => "missing",
+        };
+        output::line(format_args!("{sign:8} {:14} {}", finding.what, finding.found))?;
+        if let Some(remedy) = &finding.remedy {
+            output::line(format_args!("{:23} -> {remedy}", ""))?;
+        }
+    }
+    Ok(())
+}
+
+fn privileges() -> Finding {
+    let what = "privileges";
+    if rustix::process::geteuid().is_root() {
+        Finding::ok(what, "root")
+    } else {
+        Finding::lacking(what, Verdict::Missing, "not root", "containers' files are mounted as root: use sudo")
+    }
+}
+
+fn accelerator() -> Finding {
+    let what = "accelerator";
+    let facts = match HostFacts::probe(MachineType::default()) {
+        Ok(facts) => facts,
+        Err(error) => return Finding::lacking(what, Verdict::Missing, error.to_string(), "mount /proc"),
+    };
+    match choose_accelerator(AcceleratorChoice::Auto, &facts) {
+        Ok(decision) => match decision.reason {
+            None => Finding::ok(what, decision.accelerator.as_str()),
+            Some(reason) => {
+                let found = format!("{} (works everywhere, several times slower than kvm)", decision.accelerator.as_str());
+                Finding::lacking(what, Verdict::Warn, found, reason.to_string())
+            }
+        },
+        Err(error) => Finding::lacking(what, Verdict::Missing, "none", error.to_string()),
+    }
+}
+
+fn qemu(host: &HostConfig) -> Finding {
+    let what = "hypervisor";
+    let name = host.hypervisor.hypervisor_path.clone().unwrap_or_else(|| "qemu-system-x86_64".into());
+    let Some(path) = find(&name) else {
+        let remedy = "apt-get install qemu-system-x86";
+        return Finding::lacking(what, Verdict::Missing, format!("no {}", name.display()), remedy);
+    };
+    match std::process::Command::new(&path).arg("--version").output() {
+        Ok(answer) if answer.status.success() => {
+            let text = String::from_utf8_lossy(&answer.stdout).into_owned();
+            Finding::ok(what, format!("{} ({})", text.lines().next().unwrap_or_default(), path.display()))
+        }
+        Ok(answer) => Finding::lacking(
+            what,
+            Verdict::Missing,
+            format!("{} ends with {}", path.display(), answer.status),
+            "reinstall it: apt-get install --reinstall qemu-system-x86",
+        ),
+        Err(error) => Finding::lacking(
+            what,
+            Verdict::Missing,
+            format!("{}: {error}", path.display()),
+            "make it executable, or name another one in the host's settings",
+        ),
+    }
+}
+
+fn guest_image(host: &HostConfig) -> Finding {
+    let what = "guest image";
+    match defaults::guest_image(host.guest.as_deref()) {
+        Ok(image) => {
+            Finding::ok(what, format!("kernel {} ({})", image.manifest().kernel.release, image.dir().display()))
+        }
+        Err(error) => Finding::lacking(what, Verdict::Missing, error.to_string(), "virtc guest build"),
+    }
+}
+
+fn daemon(what: &'static str, program: Program, configured: Option<&Path>, otherwise: &str) -> Finding {
+    match program.find(configured) {
+        Ok(path) => Finding::ok(what, path.display().to_string()),
+        Err(error) => Finding::lacking(what, Verdict::Warn, format!("no {}", program.name), format!("{error}; {otherwise}")),
+    }
+}
+
+fn kernel_vsock() -> Finding {
+    let what = "kernel vsock";
+    let device = "/dev/vhost-vsock";
+    match std::fs::OpenOptions::new().read(true).write(true).open(device) {
+        Ok(_) => Finding::ok(what, device),
+        Err(error) => Finding::lacking(
+            what,
+            Verdict::Warn,
+            format!("{device}: {error}"),
+            "modprobe vhost_vsock, where the kernel has it; hybrid vsock or virtio-serial serve as well",
+        ),
+    }
+}
+
+fn memory() -> Finding {
+    let what = "memory";
+    match virtcontainers_sys::memory::total() {
+        Ok(total) => Finding::ok(what, total.to_string()),
+        Err(error) => Finding::lacking(what, Verdict::Warn, error.to_string(), "mount /proc"),
+    }
+}
+
+/// A program by its path, or by its name in `PATH`.
+fn find(program: &Path) -> Option<PathBuf> {
+    if program.components().count() > 1 {
+        return program.exists().then(|| program.to_owned());
+    }
+    std::env::split_paths(&std::env::var_os("PATH")?).map(|dir| dir.join(program)).find(|path| path.is_file())
+}

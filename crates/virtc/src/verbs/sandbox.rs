@@ -1,0 +1,185 @@
+//! `virtc sandbox …`.
+
+use virtcontainers::{DeleteMode, Error, Runtime, SandboxConfig, SandboxId, SandboxStatus, StopMode};
+
+use super::{interruptible, open};
+use crate::{
+    cli::{CreateArgs, Global, SandboxVerb},
+    config::{self, HostConfig},
+    defaults,
+    error::CliError,
+    exit::Exit,
+    output,
+    progress::Spinner,
+};
+
+pub(super) async fn run(global: &Global, verb: SandboxVerb) -> Result<Exit, CliError> {
+    let (host, runtime) = open(global)?;
+    match verb {
+        SandboxVerb::Create(args) => create(global, &runtime, args, host, false).await,
+        SandboxVerb::Run(args) => create(global, &runtime, args, host, true).await,
+        SandboxVerb::Start { sandbox } => {
+            interruptible(&runtime, runtime.start_sandbox(&sandbox)).await?;
+            done(global, &runtime, &sandbox).await
+        }
+        SandboxVerb::Stop(args) => {
+            let mode = if args.force { StopMode::Force } else { StopMode::Graceful };
+            each(&args.sandboxes, async |id| runtime.stop_sandbox(id, mode).await.map(drop)).await
+        }
+        SandboxVerb::Pause { sandbox } => {
+            runtime.pause_sandbox(&sandbox).await?;
+            done(global, &runtime, &sandbox).await
+        }
+        SandboxVerb::Resume { sandbox } => {
+            runtime.resume_sandbox(&sandbox).await?;
+            done(global, &runtime, &sandbox).await
+        }
+        SandboxVerb::Delete { sandboxes, force } => {
+            let mode = if force { DeleteMode::Force } else { DeleteMode::IfStopped };
+            each(&sandboxes, async |id| runtime.delete_sandbox(id, mode).await).await
+        }
+        SandboxVerb::Status { sandbox } => show(global, &runtime.sandbox_status(&sandbox).await?),
+        SandboxVerb::List { quiet } => list(global, &runtime, quiet).await,
+    }
+}
+
+async fn create(
+    global: &Global,
+    runtime: &Runtime,
+    args: CreateArgs,
+    host: HostConfig,
+    start: bool,
+) -> Result<Exit, CliError> {
+    let config = describe(args, host)?;
+    let spinner = Spinner::new(format!("booting {}", config.id));
+    let sandbox = interruptible(runtime, async {
+        if start { runtime.run_sandbox(config).await } else { runtime.create_sandbox(config).await }
+    })
+    .await?;
+    drop(spinner);
+    done(global, runtime, sandbox.id()).await
+}
+
+/// The sandbox that the file describes, or the host's settings; what the command line says goes over both.
+fn describe(args: CreateArgs, host: HostConfig) -> Result<SandboxConfig, CliError> {
+    let name = args.name.map(String::from);
+    let Some(file) = &args.file else {
+        return defaults::sandbox(name.map_or_else(defaults::random_name, Ok)?, &args.machine, host);
+    };
+    let mut config: SandboxConfig = config::read(file)?;
+    match name {
+        Some(name) => config.id = name,
+        None if config.id.is_empty() => config.id = defaults::random_name()?,
+        None => {}
+    }
+    defaults::apply(&args.machine, &mut config.hypervisor_config, &mut config.agent_config);
+    let guest = args.machine.guest.as_deref().or(host.guest.as_deref());
+    let given = config.hypervisor_config.initrd_path.is_some() || config.hypervisor_config.image_path.is_some();
+    if args.machine.guest.is_some() || !given {
+        defaults::find_guest(guest, &mut config.hypervisor_config)?;
+    }
+    Ok(config)
+}
+
+/// Prints the sandbox's name, or its whole status as JSON.
+async fn done(global: &Global, runtime: &Runtime, id: &SandboxId) -> Result<Exit, CliError> {
+    if global.json {
+        output::json(&runtime.sandbox_status(id).await?)?;
+    } else {
+        output::line(id)?;
+    }
+    Ok(Exit::Done)
+}
+
+/// Does something to each sandbox, goes on past errors, and prints the names of those that it was done to.
+async fn each(ids: &[SandboxId], verb: impl AsyncFn(&SandboxId) -> Result<(), Error>) -> Result<Exit, CliError> {
+    let mut failed = Vec::new();
+    for id in ids {
+        match verb(id).await {
+            Ok(()) => output::line(id)?,
+            Err(error) => failed.push(CliError::from(error)),
+        }
+    }
+    match (failed.pop(), ids.len()) {
+        (None, _) => Ok(Exit::Done),
+        (Some(only), 1) => Err(only),
+        (Some(last), all) => {
+            failed.push(last);
+            failed.iter().for_each(output::complain);
+            Err(CliError::Several { failed: failed.len(), all })
+        }
+    }
+}
+
+fn show(global: &Global, status: &SandboxStatus) -> Result<Exit, CliError> {
+    if global.json {
+        output::json(status)?;
+        return Ok(Exit::Done);
+    }
+    let fact = |name: &str, value: String| output::line(format_args!("{name:12} {value}"));
+    fact("sandbox", status.id.to_string())?;
+    fact("state", status.state.to_string())?;
+    if let Some(reason) = &status.reason {
+        fact("reason", reason.clone())?;
+    }
+    let machine = &status.hypervisor_config;
+    fact("hypervisor", format!("{} {}", status.hypervisor, machine.hypervisor_machine_type))?;
+    fact("memory", machine.memory_size.to_string())?;
+    fact("vCPUs", machine.num_vcpus.to_string())?;
+    fact("shared fs", machine.shared_fs.to_string())?;
+    if let Some(transport) = status.transport {
+        fact("transport", transport.to_string())?;
+    }
+    if let Some(pid) = status.vmm_pid {
+        fact("VMM pid", pid.to_string())?;
+    }
+    for helper in &status.processes {
+        fact(&helper.role, format!("pid {}", helper.pid))?;
+    }
+    fact("created", output::ago(status.created))?;
+    for container in &status.containers {
+        fact("container", format!("{} {} {}", container.id, container.state, container.args.join(" ")))?;
+    }
+    for broken in &status.broken_containers {
+        fact("unreadable", format!("{}: {}", broken.name, broken.reason))?;
+    }
+    Ok(Exit::Done)
+}
+
+async fn list(global: &Global, runtime: &Runtime, quiet: bool) -> Result<Exit, CliError> {
+    let sandboxes = runtime.list_sandboxes().await?;
+    if global.json {
+        let values: Vec<_> = sandboxes
+            .iter()
+            .map(|(name, status)| match status {
+                Ok(status) => serde_json::json!(status),
+                Err(error) => serde_json::json!({ "id": name, "error": error.to_string() }),
+            })
+            .collect();
+        output::json(&values)?;
+    } else if quiet {
+        sandboxes.iter().try_for_each(|(name, _)| output::line(name))?;
+    } else {
+        let rows: Vec<_> = sandboxes.iter().map(|(name, status)| row(name, status)).collect();
+        output::table(["SANDBOX", "STATE", "HYPERVISOR", "MEMORY", "VCPUS", "CONTAINERS", "CREATED"], &rows)?;
+    }
+    Ok(Exit::Done)
+}
+
+fn row(name: &str, status: &Result<SandboxStatus, Error>) -> [String; 7] {
+    match status {
+        Ok(status) => [
+            name.to_owned(),
+            status.state.to_string(),
+            status.hypervisor.to_string(),
+            status.hypervisor_config.memory_size.to_string(),
+            status.hypervisor_config.num_vcpus.to_string(),
+            status.containers.len().to_string(),
+            output::ago(status.created),
+        ],
+        Err(error) => {
+            let unknown = || "-".to_owned();
+            [name.to_owned(), format!("unreadable: {error}"), unknown(), unknown(), unknown(), unknown(), unknown()]
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! How to start by hand what the library started: the command lines of its processes, and what they inherit.
+
+use std::{
+    ffi::OsString,
+    os::unix::ffi::{OsStrExt as _, OsStringExt as _},
+    path::Path,
+};
+
+use crate::{
+    Failure,
+    idle::{Idle, Process},
+};
+
+/// A program with its arguments, and the listening sockets that it inherits: name and descriptor.
+#[derive(Debug, Clone)]
+pub(crate) struct Start {
+    pub(crate) program: OsString,
+    pub(crate) args: Vec<OsString>,
+    pub(crate) sockets: Vec<(String, i32)>,
+}
+
+/// The processes of a sandbox.
+#[derive(Debug)]
+pub(crate) struct Recipe {
+    /// The directory that the command lines speak of.
+    dir: OsString,
+    pub(crate) vmm: Start,
+    pub(crate) virtiofsd: Option<Start>,
+    pub(crate) vsock_daemon: Option<Start>,
+    pub(crate) proxy: Option<Start>,
+}
+
+impl Recipe {
+    pub(crate) fn of(idle: &Idle) -> Result<Self, Failure> {
+        let (mut vmm, mut virtiofsd, mut vsock_daemon, mut proxy) = (None, None, None, None);
+        for process in idle.started() {
+            let name = process.argv.first().map(|program| program.to_string_lossy().into_owned());
+            let name = name.as_deref().and_then(|path| path.rsplit('/').next()).unwrap_or_default();
+            let (place, sockets) = match name {
+                _ if process.is_vmm() => (&mut vmm, vmm_sockets(process)?),
+                "virtiofsd" => (&mut virtiofsd, vec![("virtiofs.sock".to_owned(), 3)]),
+                "vhost-device-vsock" => (&mut vsock_daemon, Vec::new()),
+                _ if process.role == "proxy" => (&mut proxy, vec![("proxy.sock".to_owned(), 0)]),
+                other => {
+                    return Err(format!(
+                        "the sandbox has a process {other} ({}) that is unknown",
+                        process.role
+                    )
+                    .into());
+                }
+            };
+            *place = Some(start(process, sockets)?);
+        }
+        let vmm = vmm.ok_or("the sandbox has no VMM")?;
+        Ok(Self { dir: idle.dir.clone().into(), vmm, virtiofsd, vsock_daemon, proxy })
+    }
+
+    /// The arguments for a sandbox's directory elsewhere.
+    pub(crate) fn args(&self, start: &Start, dir: &Path) -> Vec<OsString> {
+        start.args.iter().map(|word| replace(word, &self.dir, dir)).collect()
+    }
+
+    /// Whether the guest opens a port rather than connect to the host.
+    pub(crate) fn is_serial(&self) -> bool {
+        self.proxy.is_some()
+    }
+}
+
+fn start(process: &Process, sockets: Vec<(String, i32)>) -> Result<Start, Failure> {
+    let (program, args) = process.argv.split_first().ok_or("a process without a command line")?;
+    Ok(Start { program: program.clone(), args: args.to_vec(), sockets })
+}
+
+/// The sockets that the VMM inherits: `-chardev socket,id=NAME,fd=N,…`.
+fn vmm_sockets(process: &Process) -> Result<Vec<(String, i32)>, Failure> {
+    let mut sockets = Vec::new();
+    for word in process.argv.iter().filter_map(|word| word.to_str()?.strip_prefix("socket,")) {
+        let value = |key: &str| word.split(',').find_map(|pair| pair.strip_prefix(key)?.strip_prefix('='));
+        if let (Some(id), Some(fd)) = (value("id"), value("fd")) {
+            let name = if id == "agent" { "serial" } else { id };
+            sockets.push((format!("{name}.sock"), fd.parse()?));
+        }
+    }
+    Ok(sockets)
+}
+
+fn replace(word: &OsString, from: &OsString, to: &Path) -> OsString {
+    let (text, from) = (word.as_bytes(), from.as_bytes());
+    let Some(at) = text.windows(from.len()).position(|window| window == from) else { return word.clone() };
+    let rest = text.get(at + from.len()..).unwrap_or_default();
+    OsString::from_vec([text.get(..at).unwrap_or_default(), to.as_os_str().as_bytes(), rest].concat())
+}

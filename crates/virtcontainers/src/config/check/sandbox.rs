@@ -1,0 +1,125 @@
+//! Checks of a sandbox as a whole.
+
+use virtcontainers_types::{AgentKind, ProxyKind, SandboxId, ShimKind, Transport};
+
+use super::{HostFacts, Problem, Report, SandboxConfig, Wanted, hypervisor};
+use crate::config::{KataAgentConfig, NetworkConfig};
+
+/// Annotations under this prefix would change the configuration.
+const CONFIG_ANNOTATIONS: &str = "io.katacontainers.config.";
+/// The longest hostname that Linux takes (`__NEW_UTS_LEN`).
+const MAX_HOSTNAME: usize = 64;
+
+pub(super) fn check(config: &SandboxConfig, host: &HostFacts, report: &mut Report) -> Option<SandboxId> {
+    let id = report.take("id", SandboxId::new(config.id.as_str()));
+    check_hostname(&config.hostname, report);
+    report.within("hypervisor_config", |report| {
+        hypervisor::check(&config.hypervisor_config, config.hypervisor_type, host, report);
+    });
+    report.within("agent_config", |report| check_agent(&config.agent_config, report));
+    check_channel(config, report);
+    report.not_built("shim_type", config.shim_type != ShimKind::Noop);
+    report.within("shim_config", |report| {
+        report.not_built("path", config.shim_config.path.is_some());
+        report.not_built("debug", config.shim_config.debug);
+        report.not_built("trace", config.shim_config.trace);
+    });
+    report.within("network_config", |report| check_network(&config.network_config, report));
+    report.not_built("volumes", !config.volumes.is_empty());
+    for key in config.annotations.keys().filter(|key| key.starts_with(CONFIG_ANNOTATIONS)) {
+        report.add(&format!("annotations.{key}"), Problem::NotBuilt);
+    }
+    report.not_built("systemd_cgroup", config.systemd_cgroup);
+    report.not_built("sandbox_cgroup_only", config.sandbox_cgroup_only);
+    report.not_built("enable_agent_pid_ns", config.enable_agent_pid_ns);
+    report.not_built("experimental", !config.experimental.is_empty());
+    report.not_built("cgroups", config.cgroups.is_some());
+    id
+}
+
+fn check_hostname(hostname: &str, report: &mut Report) {
+    let label = |label: &str| {
+        !label.is_empty()
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+    };
+    if !hostname.is_empty() && (hostname.len() > MAX_HOSTNAME || !hostname.split('.').all(label)) {
+        report.add(
+            "hostname",
+            Problem::Invalid {
+                found: hostname.to_owned(),
+                expected: "write at most 64 ASCII letters, digits, '-' and '.', no label empty or with '-' at an end",
+            },
+        );
+    }
+}
+
+fn check_agent(config: &KataAgentConfig, report: &mut Report) {
+    report.not_built("trace", config.trace);
+    report.not_built("container_pipe_size", config.container_pipe_size != 0);
+    report.not_built("trace_mode", config.trace_mode.is_some());
+    report.not_built("trace_type", config.trace_type.is_some());
+    report.not_built("kernel_modules", !config.kernel_modules.is_empty());
+    if config.boot_timeout.0 == 0 {
+        report.add(
+            "boot_timeout",
+            Problem::Invalid { found: "0".into(), expected: "give a guest at least a second to boot" },
+        );
+    }
+}
+
+/// Transport and proxy must fit together.
+fn check_channel(config: &SandboxConfig, report: &mut Report) {
+    let transport = config.hypervisor_config.transport;
+    let wants_vsock = config.hypervisor_config.use_vsock || config.agent_config.use_vsock;
+    if wants_vsock && transport == Transport::VirtioSerial {
+        report.add(
+            "hypervisor_config.transport",
+            Problem::Conflict { other: "use_vsock", remedy: "choose a vsock transport, or leave use_vsock out" },
+        );
+    }
+    let conflict = |remedy| Problem::Conflict { other: "hypervisor_config.transport", remedy };
+    match (config.proxy_type, transport) {
+        (ProxyKind::None, Transport::VirtioSerial) => report
+            .add("proxy_type", conflict("virtio-serial needs a proxy: use \"kata\", \"kata-built-in\" or \"auto\"")),
+        (ProxyKind::Kata | ProxyKind::KataBuiltIn, Transport::Vsock | Transport::HybridVsock) => {
+            report.add("proxy_type", conflict("a vsock needs no proxy: use \"none\" or \"auto\""));
+        }
+        (ProxyKind::Noop, _) if config.agent_type != AgentKind::Noop => {
+            report.add(
+                "proxy_type",
+                Problem::Conflict { other: "agent_type", remedy: "the noop proxy goes with the noop agent only" },
+            );
+        }
+        (ProxyKind::Kata | ProxyKind::KataBuiltIn, _) if wants_vsock => report.add(
+            "proxy_type",
+            Problem::Conflict { other: "use_vsock", remedy: "a vsock needs no proxy: use \"none\" or \"auto\"" },
+        ),
+        (
+            ProxyKind::Auto | ProxyKind::None | ProxyKind::Kata | ProxyKind::KataBuiltIn | ProxyKind::Noop,
+            Transport::Auto | Transport::Vsock | Transport::HybridVsock | Transport::VirtioSerial,
+        ) => {}
+    }
+    report.within("proxy_config", |report| {
+        if let Some(path) = &config.proxy_config.path {
+            report.path("path", path, Wanted::Program, "install it, or leave the field out");
+        }
+        report.not_built("debug", config.proxy_config.debug);
+    });
+}
+
+fn check_network(config: &NetworkConfig, report: &mut Report) {
+    use virtcontainers_types::NetInterworkingModel as Model;
+    report.not_built("netns_path", config.netns_path.is_some());
+    report.not_built("netns_created", config.netns_created);
+    report.not_built("disable_new_netns", config.disable_new_netns);
+    report.not_built("netmon", config.netmon != crate::config::NetmonConfig::default());
+    report.not_built(
+        "interworking_model",
+        match config.interworking_model {
+            Model::Default | Model::None => false,
+            Model::TcFilter | Model::Macvtap => true,
+        },
+    );
+}

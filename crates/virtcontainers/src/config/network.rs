@@ -1,0 +1,34 @@
+//! Networking of a sandbox. Not built yet: only a sandbox without a network is accepted.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use virtcontainers_types::NetInterworkingModel;
+
+/// The network of a sandbox (the reference document's `NetworkConfig`).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct NetworkConfig {
+    /// The network namespace to join; none for a sandbox without a network. Not built.
+    pub netns_path: Option<PathBuf>,
+    /// The namespace was made for this sandbox and ends with it. Not built.
+    pub netns_created: bool,
+    /// Stay in the caller's network namespace. Not built.
+    pub disable_new_netns: bool,
+    /// The network monitor. Not built.
+    pub netmon: NetmonConfig,
+    /// How an interface is joined to the machine. Anything but the default and `none` is not built.
+    pub interworking_model: NetInterworkingModel,
+}
+
+/// The process that watches a network namespace (the reference document's `NetmonConfig`). Not built.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct NetmonConfig {
+    /// Its program.
+    pub path: Option<PathBuf>,
+    /// More of its log.
+    pub debug: bool,
+    /// Whether to start it.
+    pub enable: bool,
+}

@@ -1,0 +1,74 @@
+//! A sandbox as a whole.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use virtcontainers_types::{AgentKind, Bytes, HypervisorKind, ProxyKind, ShimKind};
+
+use super::{
+    ContainerConfig, HypervisorConfig, KataAgentConfig, NetworkConfig, ProxyConfig, ShimConfig, Volume,
+};
+
+/// A sandbox: one virtual machine and the containers to create in it (the reference document's `SandboxConfig`).
+///
+/// ```
+/// use virtcontainers::{ContainerConfig, SandboxConfig};
+/// let config = SandboxConfig {
+///     id: "web".into(),
+///     containers: vec![ContainerConfig::new("1", "/var/lib/container/bundle", ["/bin/sh"])],
+///     ..SandboxConfig::default()
+/// };
+/// assert_eq!(config.hypervisor_config.memory_size.0, 1024);
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SandboxConfig {
+    /// The sandbox's id, unique under the runtime's root directory.
+    pub id: String,
+    /// The guest's and its containers' hostname; the sandbox's id when empty.
+    pub hostname: String,
+    /// The virtual machine monitor.
+    pub hypervisor_type: HypervisorKind,
+    /// The virtual machine.
+    pub hypervisor_config: HypervisorConfig,
+    /// The agent in the guest.
+    pub agent_type: AgentKind,
+    /// Settings of the agent.
+    pub agent_config: KataAgentConfig,
+    /// What stands between the host and the agent's stream.
+    pub proxy_type: ProxyKind,
+    /// Settings of the proxy.
+    pub proxy_config: ProxyConfig,
+    /// What stands on the host for a process in the guest. Anything but `noop` is not built.
+    pub shim_type: ShimKind,
+    /// Settings of the shim. Not built.
+    pub shim_config: ShimConfig,
+    /// The network.
+    pub network_config: NetworkConfig,
+    /// Directories shared with the guest as a whole. Not built.
+    pub volumes: Vec<Volume>,
+    /// The containers to create with the sandbox, started in this order. More can be created later.
+    pub containers: Vec<ContainerConfig>,
+    /// The caller's own data, reported by status. Keys under `io.katacontainers.config.` would change this
+    /// configuration; that is not built, so they are refused.
+    pub annotations: BTreeMap<String, String>,
+    /// Size of each container's `/dev/shm`; 64 MiB when zero.
+    pub shm_size: Bytes,
+    /// All containers share one pid namespace.
+    pub share_pid_ns: bool,
+    /// Keep resources in memory between calls. Handles of this library always do, and release them when the last
+    /// clone is dropped, so both values mean the same.
+    pub stateful: bool,
+    /// Cgroups by systemd. Not built.
+    pub systemd_cgroup: bool,
+    /// One host cgroup for the whole sandbox and nothing below. Not built.
+    pub sandbox_cgroup_only: bool,
+    /// Containers may share the agent's pid namespace. Not built.
+    pub enable_agent_pid_ns: bool,
+    /// Leave out the seccomp profile of a container's own OCI spec. `false` hands it to the agent.
+    pub disable_guest_seccomp: bool,
+    /// Names of experimental features. None exists.
+    pub experimental: Vec<String>,
+    /// The host cgroup of the sandbox. Not built.
+    pub cgroups: Option<String>,
+}

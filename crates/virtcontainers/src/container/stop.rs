@@ -1,0 +1,49 @@
+//! Stop: the container's command ends, and how it ended is recorded.
+
+use std::{sync::Arc, time::Duration};
+
+use virtcontainers_types::{ContainerId, ContainerState};
+
+use super::{ContainerRecord, open};
+use crate::{
+    error::Error,
+    sandbox::{Session, Shared, StopMode, Todo, end_processes},
+    state::{ContainerOperation, SandboxOperation},
+};
+
+/// How long the command may take to end after SIGTERM.
+const GRACE: Duration = Duration::from_secs(10);
+
+pub(super) async fn stop(shared: Arc<Shared>, id: ContainerId, mode: StopMode) -> Result<(), Error> {
+    let (mut session, mut record) =
+        open(&shared, &id, SandboxOperation::EndContainer, "stop a container of").await?;
+    match session.admit_container(&record, ContainerOperation::Stop, "stop")? {
+        Todo::Nothing => Ok(()),
+        Todo::Act => stop_in(&mut session, &mut record, mode).await,
+    }
+}
+
+/// Stops a container that is admitted.
+pub(super) async fn stop_in(
+    session: &mut Session,
+    record: &mut ContainerRecord,
+    mode: StopMode,
+) -> Result<(), Error> {
+    let agent = session.agent().await?;
+    let state = record.phase.state();
+    if state == ContainerState::Paused {
+        // A frozen process takes no signal.
+        let thawed = agent.resume_container(&record.id).await;
+        session.told(thawed)?;
+    }
+    let grace = match (mode, state) {
+        (StopMode::Graceful, ContainerState::Running | ContainerState::Paused) => GRACE,
+        // A command that was never started has nothing to tidy up.
+        (StopMode::Graceful, ContainerState::Creating | ContainerState::Ready | ContainerState::Stopped)
+        | (StopMode::Force, _) => Duration::ZERO,
+    };
+    let ended = end_processes(agent.as_ref(), &record.id, grace).await;
+    let code = session.told(ended)?;
+    record.phase = record.phase.ended(code);
+    session.save_container(record)
+}

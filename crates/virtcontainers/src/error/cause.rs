@@ -1,0 +1,167 @@
+//! Everything that can be behind an [`Error`](crate::Error). Private: callers ask for the kind.
+
+use std::{io, path::PathBuf, time::Duration};
+
+use thiserror::Error;
+use virtcontainers_agent_client::{
+    AgentError,
+    AgentErrorKind,
+    proxy::ProxyError,
+};
+use virtcontainers_device::DeviceError;
+use virtcontainers_hypervisor::{AcceleratorError, VmError};
+use virtcontainers_store::{InjectedFault, ReleaseError, StoreError};
+use virtcontainers_sys::spawn::SpawnError;
+use virtcontainers_types::{ContainerId, ContainerState, HypervisorKind, SandboxId, SandboxState};
+
+use super::ErrorKind;
+use crate::config::ConfigError;
+
+#[derive(Debug, Error)]
+pub(crate) enum Cause {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error("sandbox {sandbox} has a container {container} already: choose another id, or delete it first")]
+    ContainerExists { sandbox: SandboxId, container: ContainerId },
+    #[error("cannot {verb} sandbox {id}, which is {state}: {remedy}")]
+    SandboxState { id: SandboxId, state: SandboxState, verb: &'static str, remedy: &'static str },
+    #[error("cannot {verb} container {container} of sandbox {sandbox}, which is {state}: {remedy}")]
+    ContainerState {
+        sandbox: SandboxId,
+        container: ContainerId,
+        state: ContainerState,
+        verb: &'static str,
+        remedy: &'static str,
+    },
+    #[error(
+        "nobody saw how container {container} of sandbox {sandbox} ended: wait for a container while it runs to \
+         learn its exit code"
+    )]
+    ExitUnknown { sandbox: SandboxId, container: ContainerId },
+    #[error("this runtime has no {0} hypervisor: use qemu, or give the runtime one with Runtime::builder()")]
+    NoHypervisor(HypervisorKind),
+    #[error(
+        "the virtual machine of sandbox {id} ended {when} ({how}): its console and the logs in the sandbox's \
+         directory say why; the sandbox can only be deleted"
+    )]
+    GuestGone { id: SandboxId, how: String, when: &'static str },
+    #[error(
+        "the agent of sandbox {id} did not answer within {after:?} of boot: the guest's console says how far it \
+         came; a longer agent_config.boot_timeout gives a slow guest more time"
+    )]
+    BootTimeout { id: SandboxId, after: Duration },
+    #[error("cannot find {program}: {remedy}")]
+    MissingProgram { program: &'static str, remedy: &'static str },
+    #[error("{left} resources of sandbox {id} could not be released: delete it to try again")]
+    NotReleased { id: SandboxId, left: usize },
+    #[error("cannot release {what}: delete it to try again")]
+    Release {
+        what: String,
+        #[source]
+        source: ReleaseError,
+    },
+    #[error("cut off before its end: {0}; the sandbox's status says how far it came")]
+    Interrupted(String),
+    #[error("cannot {what} {}", path.display())]
+    Path {
+        what: &'static str,
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("cannot {what}")]
+    Host {
+        what: &'static str,
+        #[source]
+        source: io::Error,
+    },
+    #[error(transparent)]
+    Accelerator(#[from] AcceleratorError),
+    #[error(transparent)]
+    Vm(#[from] VmError),
+    #[error(transparent)]
+    Agent(#[from] AgentError),
+    #[error(transparent)]
+    Proxy(#[from] ProxyError),
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Fault(#[from] InjectedFault),
+}
+
+impl Cause {
+    pub(super) fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Config(_) | Self::Accelerator(_) => ErrorKind::InvalidConfig,
+            Self::ContainerExists { .. } => ErrorKind::AlreadyExists,
+            Self::SandboxState { .. } | Self::ContainerState { .. } | Self::ExitUnknown { .. } => {
+                ErrorKind::WrongState
+            }
+            Self::NoHypervisor(_) => ErrorKind::NotBuilt,
+            Self::GuestGone { .. } => ErrorKind::Hypervisor,
+            Self::BootTimeout { .. } => ErrorKind::Timeout,
+            Self::MissingProgram { .. } => ErrorKind::MissingProgram,
+            Self::Interrupted(_) | Self::Fault(_) => ErrorKind::Interrupted,
+            Self::NotReleased { .. } | Self::Release { .. } | Self::Path { .. } | Self::Host { .. } => {
+                ErrorKind::Io
+            }
+            Self::Vm(error) => of_vm(error),
+            Self::Agent(error) => of_agent(error),
+            Self::Proxy(error) => of_proxy(error),
+            Self::Device(error) => of_device(error),
+            Self::Store(error) => of_store(error),
+        }
+    }
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "whatever this error comes to name is of the last kind")]
+fn of_vm(error: &VmError) -> ErrorKind {
+    match error {
+        VmError::Invalid(_) => ErrorKind::InvalidConfig,
+        VmError::NotFound { .. } => ErrorKind::MissingProgram,
+        VmError::Timeout { .. } => ErrorKind::Timeout,
+        _ => ErrorKind::Hypervisor,
+    }
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "whatever this error comes to name is of the last kind")]
+fn of_agent(error: &AgentError) -> ErrorKind {
+    match error.kind() {
+        AgentErrorKind::Timeout => ErrorKind::Timeout,
+        AgentErrorKind::NotFound => ErrorKind::NotFound,
+        AgentErrorKind::Unimplemented => ErrorKind::NotBuilt,
+        _ => ErrorKind::Agent,
+    }
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "whatever this error comes to name is of the last kind")]
+fn of_proxy(error: &ProxyError) -> ErrorKind {
+    match error {
+        ProxyError::Mismatch { .. } => ErrorKind::InvalidConfig,
+        ProxyError::Spawn(SpawnError::NotFound { .. }) => ErrorKind::MissingProgram,
+        _ => ErrorKind::Io,
+    }
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "whatever this error comes to name is of the last kind")]
+fn of_device(error: &DeviceError) -> ErrorKind {
+    match error {
+        DeviceError::NotInstalled { .. } => ErrorKind::MissingProgram,
+        DeviceError::NoSuchProgram { .. }
+        | DeviceError::RefusedArgument { .. }
+        | DeviceError::WrongSource { .. } => ErrorKind::InvalidConfig,
+        _ => ErrorKind::Io,
+    }
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "whatever this error comes to name is of the last kind")]
+fn of_store(error: &StoreError) -> ErrorKind {
+    match error {
+        StoreError::AlreadyExists { .. } => ErrorKind::AlreadyExists,
+        StoreError::NotFound { .. } | StoreError::NoContainer { .. } => ErrorKind::NotFound,
+        StoreError::Busy { .. } => ErrorKind::Busy,
+        _ => ErrorKind::Storage,
+    }
+}

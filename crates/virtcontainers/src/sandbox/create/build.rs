@@ -1,0 +1,262 @@
+//! The steps of a create, in their order.
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use virtcontainers_agent_client::{
+    Agent, GuestSandbox,
+    announce::{Announcement, HYBRID_PORT},
+    proxy::{self, ProxyChoice, ProxyOptions},
+};
+use virtcontainers_agent_protocol::transport::AgentAddress;
+use virtcontainers_device::vhost_vsock;
+use virtcontainers_hypervisor::{LaunchCx, Vm};
+use virtcontainers_store::Transaction;
+
+use super::{
+    super::{
+        Machine, Release, Resource, SandboxPhase, Shared,
+        boot::{self, Layout, Served, Stream},
+        connect::{self, Readiness},
+        resource::Role,
+        share,
+    },
+    birth::Birth,
+};
+use crate::{
+    config::SandboxSpec,
+    container::{
+        self, PreparedContainer,
+        create::{flat, pass},
+    },
+    error::{Cause, Error},
+    oci::SandboxTraits,
+};
+
+type Steps = Transaction<Resource, Birth>;
+
+/// Builds the whole sandbox, and leaves its connections in the handle.
+pub(super) async fn build(
+    steps: &mut Steps,
+    shared: &Arc<Shared>,
+    spec: &SandboxSpec,
+    release: &Release,
+) -> Result<(), Error> {
+    let runtime = shared.runtime();
+    let mut live = Arc::clone(&shared.live).lock_owned().await;
+    let layout = boot::layout(runtime, spec.config())?;
+    steps.ledger_mut().record.transport = layout.stream.transport();
+
+    start_share(steps, shared, spec, &layout).await?;
+    let announcement = start_stream(steps, shared, spec, &layout).await?;
+    let vm = launch(steps, shared, spec, &layout, announcement.as_ref().map(Announcement::port), release).await?;
+    shared.watch(vm.as_ref());
+
+    // The guest boots meanwhile.
+    let containers = prepare_containers(steps, shared, spec, &layout).await?;
+
+    let proxy = start_proxy(steps, shared, spec, &layout).await?;
+    let readiness = match (announcement, &layout.stream) {
+        (_, Stream::None | Stream::Mock) => Readiness::Always,
+        (Some(announcement), _) => Readiness::Announced(announcement),
+        (None, Stream::Serial { .. }) => Readiness::PortOpen(vm.agent_port_open()),
+        (None, Stream::Vsock { .. } | Stream::Hybrid { .. }) => Readiness::Dialled,
+    };
+    let address = address(shared, &layout.stream);
+    let connector = runtime.connector(spec.config().agent_type);
+    let within = Duration::from(spec.config().agent_config.boot_timeout);
+    let agent =
+        connect::handshake(shared, vm.as_ref(), readiness, connector.as_ref(), &address, within).await?;
+    populate(steps, shared, spec, &layout, vm.as_ref(), agent.as_ref(), containers).await?;
+
+    let machine = Machine { vm: vm.record(), agent: (layout.stream != Stream::None).then(|| address.clone()) };
+    let held: Vec<_> =
+        steps.held().iter().filter(|held| !matches!(held, Resource::Container { .. })).cloned().collect();
+    let birth = steps.ledger_mut();
+    birth.record.resources = held;
+    birth.enter(SandboxPhase::Ready(machine))?;
+    live.vm = Some(vm);
+    live.agent = Some((address, agent));
+    live.proxy = proxy;
+    Ok(())
+}
+
+/// The shared directory, and the daemon that serves it.
+async fn start_share(
+    steps: &mut Steps,
+    shared: &Shared,
+    spec: &SandboxSpec,
+    layout: &Layout,
+) -> Result<(), Error> {
+    let Some(served) = &layout.share else { return Ok(()) };
+    let dir = shared.runtime().sandbox_dir(shared.id());
+    steps.step("share", Resource::Share, async { virtcontainers_device::Share::new(&dir).make() }).await.map_err(flat)?;
+    match served {
+        Served::Nobody | Served::Vmm => Ok(()),
+        Served::Virtiofsd { program } => {
+            let config = &spec.config().hypervisor_config;
+            let start = async { share::start_virtiofsd(shared, config, program) };
+            start_daemon(steps, Role::Virtiofsd, start).await
+        }
+    }
+}
+
+/// The daemon behind the agent's stream, and the ear for the guest's announcement.
+async fn start_stream(
+    steps: &mut Steps,
+    shared: &Shared,
+    spec: &SandboxSpec,
+    layout: &Layout,
+) -> Result<Option<Announcement>, Error> {
+    let announces = spec.config().agent_config.announces;
+    match &layout.stream {
+        Stream::None | Stream::Mock | Stream::Serial { .. } => Ok(None),
+        Stream::Vsock { cid } => Ok(announces.then(|| Announcement::vsock(*cid)).transpose()?),
+        Stream::Hybrid { daemon } => {
+            let dir = shared.runtime().sandbox_dir(shared.id());
+            let announcement =
+                announces.then(|| Announcement::hybrid(&dir, vhost_vsock::VSOCK_SOCKET, HYBRID_PORT)).transpose()?;
+            start_daemon(steps, Role::VsockDaemon, share::start_vsock_daemon(shared, daemon)).await?;
+            Ok(announcement)
+        }
+    }
+}
+
+/// Starts a helper process and puts it on record.
+async fn start_daemon(
+    steps: &mut Steps,
+    role: Role,
+    start: impl Future<Output = Result<virtcontainers_sys::process::ProcessRef, Error>>,
+) -> Result<(), Error> {
+    let intent = Resource::Daemon { role, process: None };
+    let process = steps.step(role.as_str(), intent, start).await.map_err(flat)?;
+    Ok(steps.amend(Resource::Daemon { role, process: Some(process) })?)
+}
+
+async fn launch(
+    steps: &mut Steps,
+    shared: &Shared,
+    spec: &SandboxSpec,
+    layout: &Layout,
+    announce: Option<u32>,
+    release: &Release,
+) -> Result<Arc<dyn Vm>, Error> {
+    let runtime = shared.runtime();
+    let hypervisor = runtime.hypervisor(spec.config().hypervisor_type)?;
+    let vm_spec = boot::vm_spec(runtime, spec, layout, announce)?;
+    let plan = hypervisor.plan(&vm_spec)?;
+    let mark = Role::Vmm.mark(runtime.root(), shared.id());
+    let start = async {
+        // Its intent is on record, and its mark leads to it: nothing more is needed before the guest runs.
+        let mut spawned = |_: &virtcontainers_hypervisor::VmRecord| Ok(());
+        let vm: Arc<dyn Vm> = hypervisor.launch(plan, LaunchCx { mark, spawned: &mut spawned }).await?.into();
+        // For the undoing, which is quicker with it.
+        release.vm.set(Arc::clone(&vm)).ok();
+        Ok::<_, Error>(vm)
+    };
+    let vm = steps.step("launch", Resource::Machine { vm: None }, start).await.map_err(flat)?;
+    steps.amend(Resource::Machine { vm: Some(vm.record()) })?;
+    Ok(vm)
+}
+
+/// Puts the containers' files where the guest will see them.
+async fn prepare_containers(
+    steps: &mut Steps,
+    shared: &Shared,
+    spec: &SandboxSpec,
+    layout: &Layout,
+) -> Result<Vec<PreparedContainer>, Error> {
+    let config = spec.config();
+    let traits = SandboxTraits {
+        hostname: spec.hostname(),
+        shm_size: config.shm_size,
+        disable_seccomp: config.disable_guest_seccomp,
+    };
+    let mut prepared = Vec::with_capacity(spec.containers().len());
+    for (place, plan) in (0..).zip(spec.containers()) {
+        let intent = Resource::Container { id: plan.id().clone() };
+        let prepare = async { container::prepare(shared, plan, traits, layout.share.is_some(), place) };
+        prepared.push(steps.step("container files", intent, prepare).await.map_err(flat)?);
+    }
+    Ok(prepared)
+}
+
+async fn start_proxy(
+    steps: &mut Steps,
+    shared: &Shared,
+    spec: &SandboxSpec,
+    layout: &Layout,
+) -> Result<Option<proxy::Proxy>, Error> {
+    let Stream::Serial { proxy } = &layout.stream else { return Ok(None) };
+    let runtime = shared.runtime();
+    let dir = runtime.sandbox_dir(shared.id());
+    match proxy {
+        ProxyChoice::None => Ok(None),
+        ProxyChoice::BuiltIn => Ok(Some(proxy::serve(ProxyOptions::in_dir(dir))?)),
+        ProxyChoice::Process => {
+            let program = boot::proxy_program(runtime, spec.config())?;
+            let mark = Role::Proxy.mark(runtime.root(), shared.id());
+            let start = async { Ok(proxy::ProxyProcess::launch(&program, &dir, mark)?.record().process) };
+            start_daemon(steps, Role::Proxy, start).await.map(|()| None)
+        }
+    }
+}
+
+fn address(shared: &Shared, stream: &Stream) -> AgentAddress {
+    let dir = shared.runtime().sandbox_dir(shared.id());
+    let port = virtcontainers_agent_protocol::ports::AGENT;
+    match stream {
+        Stream::None | Stream::Mock => AgentAddress::Unix { dir, name: "agent.sock".to_owned() },
+        Stream::Vsock { cid } => AgentAddress::Vsock { cid: *cid, port },
+        Stream::Hybrid { .. } => {
+            AgentAddress::HybridVsock { dir, name: vhost_vsock::VSOCK_SOCKET.to_owned(), port }
+        }
+        Stream::Serial { .. } => AgentAddress::Unix { dir, name: proxy::PROXY_SOCKET.to_owned() },
+    }
+}
+
+/// Tells the agent of the sandbox and of its containers.
+async fn populate(
+    steps: &mut Steps,
+    shared: &Shared,
+    spec: &SandboxSpec,
+    layout: &Layout,
+    vm: &dyn Vm,
+    agent: &dyn Agent,
+    containers: Vec<PreparedContainer>,
+) -> Result<(), Error> {
+    let config = spec.config();
+    let guest = GuestSandbox {
+        hostname: spec.hostname().to_owned(),
+        dns: Vec::new(),
+        storages: share::storages(layout.share.as_ref(), &config.hypervisor_config),
+        shared_pid_namespace: config.share_pid_ns,
+        sandbox_id: shared.id().to_string(),
+    };
+    let faults = shared.runtime().faults();
+    let tell = async {
+        pass(&faults, "create sandbox in guest", agent.create_sandbox(guest)).await?;
+        let mut records = Vec::with_capacity(containers.len());
+        for container in containers {
+            let (record, request) = container.into_request(config.share_pid_ns);
+            pass(&faults, "create container in guest", agent.create_container(request)).await?;
+            records.push(record);
+        }
+        Ok::<_, Error>(records)
+    };
+    let mut exited = vm.exited();
+    let records = tokio::select! {
+        biased;
+        told = tell => told.map_err(|error| error.with_console(shared.console()))?,
+        _ = exited.wait_for(Option::is_some) => {
+            let (id, how) = (shared.id().clone(), "while its containers were created".to_owned());
+            return Err(Error::from(Cause::GuestGone { id, how, when: "at boot" }).with_console(shared.console()));
+        }
+    };
+    let store = Arc::clone(shared.runtime().store());
+    let lease = steps.ledger_mut().lease()?;
+    for mut record in records {
+        record.phase = container::ContainerPhase::Ready;
+        virtcontainers_store::StoreExt::save_container_as(store.as_ref(), lease, &record.id, &record)?;
+    }
+    Ok(())
+}

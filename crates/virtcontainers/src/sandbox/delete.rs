@@ -1,0 +1,49 @@
+//! Delete: whatever is left of a sandbox is released, then it is forgotten.
+
+use std::sync::Arc;
+
+use virtcontainers_store::StoreError;
+
+use super::{DeleteMode, Session, Shared, StopMode, release, stop};
+use crate::{
+    error::{Cause, Error},
+    state::SandboxOperation,
+};
+
+pub(super) async fn delete(shared: Arc<Shared>, mode: DeleteMode) -> Result<(), Error> {
+    let session = match Session::open(&shared).await {
+        Ok(session) => session,
+        Err(error) if is_unreadable(&error, mode) => return delete_unreadable(&shared).await,
+        Err(error) => return Err(error),
+    };
+    match mode {
+        DeleteMode::Force => {}
+        DeleteMode::IfStopped => drop(session.admit(SandboxOperation::Delete, "delete")?),
+    }
+    let faults = shared.runtime().faults();
+    let lease = stop::end(session, StopMode::Force).await?;
+    faults.pass("forget", virtcontainers_store::Moment::Before).await.map_err(Cause::from)?;
+    Ok(shared.runtime().store().forget(lease)?)
+}
+
+/// Whether a delete may go on without the record: always if nothing was recorded, by force if it is damaged.
+fn is_unreadable(error: &Error, mode: DeleteMode) -> bool {
+    let Cause::Store(error) = error.cause() else { return false };
+    let damaged = matches!(
+        error,
+        StoreError::Corrupt { .. }
+            | StoreError::WrongKind { .. }
+            | StoreError::TooLarge { .. }
+            | StoreError::NewerSchema { .. }
+    );
+    matches!(error, StoreError::NoRecord { .. }) || (damaged && mode == DeleteMode::Force)
+}
+
+/// Finds what there is by marks and mounts.
+async fn delete_unreadable(shared: &Arc<Shared>) -> Result<(), Error> {
+    let (live, lease) = Session::seize(shared).await?;
+    release::salvage(shared.runtime(), shared.id()).await?;
+    shared.runtime().store().forget(lease)?;
+    drop(live);
+    Ok(())
+}

@@ -1,0 +1,141 @@
+//! Giving resources back: the one function for undoing, stopping, deleting and cleaning up after a crash.
+
+use std::{
+    io,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use virtcontainers_agent_client::{Agent, AgentErrorKind};
+use virtcontainers_device::{DaemonRecord, DaemonRole, STOP_GRACE, Share};
+use virtcontainers_hypervisor::{Shutdown, Vm, VmError, VmRecord};
+use virtcontainers_store::{ReleaseError, Releaser};
+use virtcontainers_sys::process::{ProcessRef, Signal};
+use virtcontainers_types::{HypervisorKind, SandboxId};
+
+use super::resource::{Resource, Role};
+use crate::{error::Error, runtime::Runtime};
+
+/// How long a killed process may take to be gone.
+const KILL_TIME: Duration = Duration::from_secs(5);
+
+/// Releases what one sandbox holds. Connections that are there help, and nothing depends on them.
+pub(crate) struct Release {
+    runtime: Runtime,
+    id: SandboxId,
+    hypervisor: HypervisorKind,
+    /// The machine, where this process has it.
+    pub(super) vm: OnceLock<Arc<dyn Vm>>,
+    /// The agent, where containers are to be removed from a guest that stays.
+    pub(super) agent: OnceLock<Arc<dyn Agent>>,
+}
+
+impl Release {
+    pub(crate) fn new(runtime: &Runtime, id: &SandboxId, hypervisor: HypervisorKind) -> Self {
+        let (vm, agent) = (OnceLock::new(), OnceLock::new());
+        Self { runtime: runtime.clone(), id: id.clone(), hypervisor, vm, agent }
+    }
+
+    pub(crate) fn with_agent(self, agent: Arc<dyn Agent>) -> Self {
+        // Made just now, so the place is empty.
+        self.agent.set(agent).ok();
+        self
+    }
+
+    fn share(&self) -> Share {
+        Share::new(&self.runtime.sandbox_dir(&self.id))
+    }
+
+    async fn end_machine(&self, record: Option<&VmRecord>) -> Result<(), ReleaseError> {
+        if let Some(vm) = self.vm.get() {
+            vm.shutdown(Shutdown::Kill).await?;
+            return Ok(());
+        }
+        match record {
+            // A machine without a process can be ended by its driver only.
+            Some(record) if record.process.is_none() => {
+                match self.runtime.hypervisor(self.hypervisor)?.reattach(record).await {
+                    Ok(vm) => vm.shutdown(Shutdown::Kill).await.map(drop)?,
+                    Err(VmError::Gone { .. }) => {}
+                    Err(error) => return Err(error.into()),
+                }
+                Ok(())
+            }
+            Some(record) => Ok(self.end_process(record.process, Role::Vmm).await?),
+            None => Ok(self.end_process(None, Role::Vmm).await?),
+        }
+    }
+
+    /// Ends a process that is known, or those that carry the mark.
+    async fn end_process(&self, process: Option<ProcessRef>, role: Role) -> Result<(), ReleaseError> {
+        let mark = role.mark(self.runtime.root(), &self.id);
+        match (process, role) {
+            (None, _) => Ok(virtcontainers_device::stop_marked(&mark, Duration::ZERO).await?),
+            (Some(process), Role::Vmm | Role::Proxy) => Ok(kill(process).await?),
+            (Some(process), Role::VsockDaemon) => {
+                let daemon = DaemonRecord { role: DaemonRole::VhostVsock, process };
+                Ok(virtcontainers_device::stop(&daemon, STOP_GRACE).await?)
+            }
+            (Some(process), Role::Virtiofsd) => {
+                let daemon = DaemonRecord { role: DaemonRole::Virtiofsd, process };
+                virtcontainers_device::stop(&daemon, STOP_GRACE).await?;
+                // It works in a child, which may outlive it for a moment.
+                Ok(virtcontainers_device::stop_marked(&mark, Duration::ZERO).await?)
+            }
+        }
+    }
+
+    /// Takes a container out of the guest, if the guest stays and knows it.
+    async fn remove_from_guest(&self, id: &virtcontainers_types::ContainerId) -> Result<(), ReleaseError> {
+        let Some(agent) = self.agent.get() else { return Ok(()) };
+        match agent.remove_container(id).await {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                // A guest that is gone has no containers.
+                use AgentErrorKind as Kind;
+                let absent = matches!(
+                    error.kind(),
+                    Kind::NotFound | Kind::Disconnected | Kind::Transport | Kind::NotReady
+                );
+                if absent { Ok(()) } else { Err(error.into()) }
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Releaser<Resource> for Release {
+    async fn release(&self, resource: &Resource) -> Result<(), ReleaseError> {
+        match resource {
+            Resource::Share => Ok(self.share().remove()?),
+            Resource::Container { id } => {
+                self.remove_from_guest(id).await?;
+                Ok(self.share().remove_container(id)?)
+            }
+            Resource::Daemon { role, process } => Ok(self.end_process(*process, *role).await?),
+            Resource::Machine { vm } => self.end_machine(vm.as_ref()).await,
+        }
+    }
+}
+
+/// Kills a process and waits until it is gone.
+async fn kill(process: ProcessRef) -> io::Result<()> {
+    let Some(pidfd) = process.open()? else { return Ok(()) };
+    pidfd.signal(Signal::KILL)?;
+    match tokio::time::timeout(KILL_TIME, pidfd.exited()).await {
+        Ok(exited) => exited,
+        Err(_elapsed) => {
+            let message = format!("process {} survived SIGKILL for {KILL_TIME:?}", process.pid);
+            Err(io::Error::new(io::ErrorKind::TimedOut, message))
+        }
+    }
+}
+
+/// Releases whatever can be found of a sandbox whose record cannot be read: marked processes and mounts.
+pub(super) async fn salvage(runtime: &Runtime, id: &SandboxId) -> Result<(), Error> {
+    for role in Role::ALL {
+        virtcontainers_device::stop_marked(&role.mark(runtime.root(), id), Duration::ZERO).await?;
+    }
+    Ok(Share::new(&runtime.sandbox_dir(id)).remove()?)
+}

@@ -1,0 +1,229 @@
+//! One verb at work on one sandbox: the lease, the record as it is now, and connections that are made when needed.
+//!
+//! The record is read anew under each lease, because another process may have changed it. The connections outlive a
+//! session in the handle, and are dropped when the record names another machine.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::OwnedMutexGuard;
+use virtcontainers_agent_client::{Agent, AgentError, AgentErrorKind, proxy::Proxy};
+use virtcontainers_agent_protocol::transport::AgentAddress;
+use virtcontainers_hypervisor::Vm;
+use virtcontainers_store::{Lease, StoreError, StoreExt as _};
+use virtcontainers_types::{ContainerId, SandboxId};
+
+use super::{Machine, SandboxPhase, SandboxRecord, Shared, connect};
+use crate::{
+    container::{ContainerPhase, ContainerRecord},
+    error::{Cause, Error},
+    runtime::{AtWork, Runtime},
+    state::{Admission, ContainerOperation, SandboxOperation, admit_container, admit_sandbox},
+};
+
+/// How long a verb waits for another one that works on the same sandbox.
+const LEASE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The connections of this process to one sandbox.
+#[derive(Debug, Default)]
+pub(crate) struct Live {
+    pub(super) vm: Option<Arc<dyn Vm>>,
+    pub(super) agent: Option<(AgentAddress, Arc<dyn Agent>)>,
+    pub(super) proxy: Option<Proxy>,
+}
+
+/// The exclusive right to work on a sandbox, with what is needed for it.
+pub(crate) struct Session {
+    pub(super) shared: Arc<Shared>,
+    pub(super) live: OwnedMutexGuard<Live>,
+    pub(super) lease: Lease,
+    /// The record; the phase is what the host shows.
+    pub(crate) record: SandboxRecord,
+    _at_work: AtWork,
+}
+
+/// Whether a verb has still to act.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Todo {
+    Act,
+    Nothing,
+}
+
+impl Session {
+    /// Waits for the sandbox to be free, and reads its record.
+    pub(crate) async fn open(shared: &Arc<Shared>) -> Result<Self, Error> {
+        let _at_work = shared.runtime().at_work();
+        let (live, lease) = Self::seize(shared).await?;
+        let mut record: SandboxRecord = shared.runtime().store().load_as(shared.id())?;
+        record.phase = record.phase.observed();
+        let mut session = Self { shared: Arc::clone(shared), live, lease, record, _at_work };
+        session.forget_strangers();
+        Ok(session)
+    }
+
+    /// The two locks alone, for those who can do without a readable record.
+    pub(super) async fn seize(shared: &Arc<Shared>) -> Result<(OwnedMutexGuard<Live>, Lease), Error> {
+        let locked = tokio::time::timeout(LEASE_TIMEOUT, Arc::clone(&shared.live).lock_owned()).await;
+        let live = locked.map_err(|_elapsed| StoreError::Busy {
+            id: shared.id().clone(),
+            holder: Some(std::process::id()),
+            waited: LEASE_TIMEOUT,
+        })?;
+        let lease = shared.runtime().store().lease_async(shared.id(), LEASE_TIMEOUT).await?;
+        Ok((live, lease))
+    }
+
+    /// Drops connections to a machine that is no longer the sandbox's.
+    fn forget_strangers(&mut self) {
+        let machine = self.record.phase.machine();
+        if self.live.vm.as_ref().is_some_and(|vm| machine.is_none_or(|machine| vm.record() != machine.vm)) {
+            self.live.vm = None;
+        }
+        let long_lived = self.record.config.agent_config.long_live_conn;
+        let stale = |(address, _): &(AgentAddress, Arc<dyn Agent>)| {
+            machine.is_none_or(|machine| machine.agent.as_ref().is_some_and(|now| now != address))
+        };
+        if !long_lived || self.live.agent.as_ref().is_some_and(stale) {
+            self.live.agent = None;
+        }
+    }
+
+    pub(crate) fn runtime(&self) -> &Runtime {
+        self.shared.runtime()
+    }
+
+    pub(crate) fn id(&self) -> &SandboxId {
+        self.shared.id()
+    }
+
+    pub(crate) const fn lease(&self) -> &Lease {
+        &self.lease
+    }
+
+    /// Asks the table whether the sandbox admits an operation.
+    pub(crate) fn admit(&self, operation: SandboxOperation, verb: &'static str) -> Result<Todo, Error> {
+        let state = self.record.phase.state();
+        match admit_sandbox(state, operation) {
+            Admission::Act => Ok(Todo::Act),
+            Admission::Done => Ok(Todo::Nothing),
+            Admission::Refuse(remedy) => {
+                Err(Cause::SandboxState { id: self.id().clone(), state, verb, remedy }.into())
+            }
+        }
+    }
+
+    /// Asks the table whether a container admits an operation.
+    pub(crate) fn admit_container(
+        &self,
+        record: &ContainerRecord,
+        operation: ContainerOperation,
+        verb: &'static str,
+    ) -> Result<Todo, Error> {
+        let state = record.phase.state();
+        match admit_container(state, operation) {
+            Admission::Act => Ok(Todo::Act),
+            Admission::Done => Ok(Todo::Nothing),
+            Admission::Refuse(remedy) => {
+                let (sandbox, container) = (self.id().clone(), record.id.clone());
+                Err(Cause::ContainerState { sandbox, container, state, verb, remedy }.into())
+            }
+        }
+    }
+
+    pub(crate) fn save(&self) -> Result<(), Error> {
+        Ok(self.runtime().store().save_as(&self.lease, &self.record)?)
+    }
+
+    /// A container's record; its phase is what the sandbox's leaves possible.
+    pub(crate) fn container(&self, id: &ContainerId) -> Result<ContainerRecord, Error> {
+        let mut record: ContainerRecord = self.runtime().store().load_container_as(self.id(), id)?;
+        record.phase = record.phase.within(&self.record.phase);
+        Ok(record)
+    }
+
+    pub(crate) fn save_container(&self, record: &ContainerRecord) -> Result<(), Error> {
+        Ok(self.runtime().store().save_container_as(&self.lease, &record.id, record)?)
+    }
+
+    /// The machine of a sandbox that has one.
+    pub(super) fn machine(&self) -> Result<&Machine, Error> {
+        self.record.phase.machine().ok_or_else(|| {
+            let how = self.record.phase.reason().unwrap_or("it was stopped").to_owned();
+            Cause::GuestGone { id: self.id().clone(), how, when: "before this call" }.into()
+        })
+    }
+
+    /// The virtual machine, reattached to if need be.
+    pub(crate) async fn vm(&mut self) -> Result<Arc<dyn Vm>, Error> {
+        if let Some(vm) = &self.live.vm {
+            return Ok(Arc::clone(vm));
+        }
+        let hypervisor = self.runtime().hypervisor(self.record.config.hypervisor_type)?;
+        let vm: Arc<dyn Vm> = hypervisor.reattach(&self.machine()?.vm).await?.into();
+        self.keep_vm(Arc::clone(&vm));
+        Ok(vm)
+    }
+
+    pub(super) fn keep_vm(&mut self, vm: Arc<dyn Vm>) {
+        self.shared.watch(vm.as_ref());
+        self.live.vm = Some(vm);
+    }
+
+    /// The agent, dialled if need be.
+    pub(crate) async fn agent(&mut self) -> Result<Arc<dyn Agent>, Error> {
+        if let Some((_, agent)) = &self.live.agent {
+            return Ok(Arc::clone(agent));
+        }
+        let (address, agent) = connect::redial(self).await?;
+        self.live.agent = Some((address, Arc::clone(&agent)));
+        Ok(agent)
+    }
+
+    /// Turns an agent's answer into the library's. A connection that broke is not kept, and a guest that died is what
+    /// the error speaks of.
+    pub(crate) fn told<T>(&mut self, answer: Result<T, AgentError>) -> Result<T, Error> {
+        answer.map_err(|error| {
+            if matches!(error.kind(), AgentErrorKind::Disconnected | AgentErrorKind::Timeout) {
+                self.live.agent = None;
+            }
+            connect::explain(&self.shared, self.record.phase.machine(), error)
+        })
+    }
+
+    /// Every container's record, for verbs that concern them all; what cannot be read is left to status to tell.
+    pub(super) fn containers(&self) -> Result<Vec<ContainerRecord>, Error> {
+        let listed = self.runtime().store().list_containers_as::<ContainerRecord>(self.id())?;
+        let readable = listed.into_iter().filter_map(|entry| entry.record.ok());
+        Ok(readable
+            .map(|mut record| {
+                record.phase = record.phase.within(&self.record.phase);
+                record
+            })
+            .collect())
+    }
+
+    /// Takes the session apart, for a transaction that keeps lease and record.
+    pub(super) fn into_parts(self) -> (Arc<Shared>, OwnedMutexGuard<Live>, Lease, SandboxRecord) {
+        (self.shared, self.live, self.lease, self.record)
+    }
+}
+
+impl ContainerPhase {
+    /// The phase of a container whose sandbox is in `sandbox`: without a machine, nothing runs.
+    pub(crate) fn within(&self, sandbox: &SandboxPhase) -> Self {
+        match (self, sandbox) {
+            (Self::Ready | Self::Running { .. } | Self::Paused { .. }, SandboxPhase::Stopped(_)) => self.ended(None),
+            (
+                Self::Creating
+                | Self::Ready
+                | Self::Running { .. }
+                | Self::Paused { .. }
+                | Self::Stopped { .. },
+                SandboxPhase::Creating { .. }
+                | SandboxPhase::Ready(_)
+                | SandboxPhase::Running(_)
+                | SandboxPhase::Paused(_)
+                | SandboxPhase::Stopped(_),
+            ) => self.clone(),
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! What status and list tell: data, ready to be printed or serialized.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use serde::Serialize;
+use virtcontainers_types::{
+    AgentKind, ContainerId, ContainerState, HypervisorKind, SandboxId, SandboxState, Transport,
+};
+
+use crate::{config::HypervisorConfig, time::Timestamp};
+
+/// The status of a sandbox (the reference document's `SandboxStatus`).
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct SandboxStatus {
+    /// The sandbox's id.
+    pub id: SandboxId,
+    /// Its state. A sandbox whose virtual machine has died is [`SandboxState::Stopped`].
+    pub state: SandboxState,
+    /// Why it is stopped, when nobody stopped it.
+    pub reason: Option<String>,
+    /// Its virtual machine monitor.
+    pub hypervisor: HypervisorKind,
+    /// Its virtual machine.
+    pub hypervisor_config: HypervisorConfig,
+    /// Its agent.
+    pub agent: AgentKind,
+    /// The stream to the agent that was chosen; none for a sandbox without an agent.
+    pub transport: Option<Transport>,
+    /// Its hostname.
+    pub hostname: String,
+    /// When its create began.
+    pub created: Timestamp,
+    /// Process id of the virtual machine monitor while it lives.
+    pub vmm_pid: Option<u32>,
+    /// Its helper processes that live, each with its role.
+    pub processes: Vec<HelperProcess>,
+    /// Its containers, by id.
+    pub containers: Vec<ContainerStatus>,
+    /// Containers whose records cannot be read, each with the reason.
+    pub broken_containers: Vec<BrokenContainer>,
+    /// The caller's own data.
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// A process that serves a sandbox, beside its virtual machine monitor.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct HelperProcess {
+    /// What it does, for example `virtiofsd`.
+    pub role: String,
+    /// Its process id.
+    pub pid: u32,
+}
+
+/// A container whose record cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct BrokenContainer {
+    /// The name of its directory.
+    pub name: String,
+    /// Why its record cannot be read.
+    pub reason: String,
+}
+
+/// The status of a container (the reference document's `ContainerStatus`).
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct ContainerStatus {
+    /// The container's id.
+    pub id: ContainerId,
+    /// Its state. The containers of a stopped sandbox are stopped.
+    pub state: ContainerState,
+    /// Exit code of its command, where it is known: 128+n for a signal n.
+    pub exit_code: Option<i32>,
+    /// When its create began.
+    pub created: Timestamp,
+    /// When its command was started.
+    pub started: Option<Timestamp>,
+    /// Its root filesystem on the host.
+    pub rootfs: PathBuf,
+    /// Its command.
+    pub args: Vec<String>,
+    /// The caller's own data.
+    pub annotations: BTreeMap<String, String>,
+}

@@ -1,0 +1,88 @@
+//! What the tests play on: a root, a mock machine, a mock agent.
+
+use std::{path::PathBuf, sync::Arc};
+
+use virtcontainers::{
+    AgentKind, ContainerConfig, ContainerId, Durability, ExecId, HypervisorKind, Runtime, SandboxConfig, SandboxId,
+    agent::mock::{MockAgent, MockProcess},
+    hypervisor::mock::MockHypervisor,
+    store::FaultPlan,
+};
+use virtcontainers_testkit::TestRoot;
+
+/// Dropped last, the root fails the test that leaves anything behind.
+pub struct Stage {
+    pub vmm: MockHypervisor,
+    pub agent: MockAgent,
+    pub rootfs: tempfile::TempDir,
+    pub root: TestRoot,
+}
+
+impl Stage {
+    pub fn new() -> Self {
+        Self::with(MockHypervisor::default())
+    }
+
+    pub fn with(vmm: MockHypervisor) -> Self {
+        let rootfs = tempfile::tempdir().unwrap();
+        std::fs::create_dir(rootfs.path().join("etc")).unwrap();
+        std::fs::write(rootfs.path().join("etc/passwd"), "root:x:0:0::/root:/bin/sh\nbob:x:7:8::/home/bob:/bin/sh\n")
+            .unwrap();
+        std::fs::write(rootfs.path().join("etc/group"), "root:x:0:\nstaff:x:50:bob\n").unwrap();
+        let mut stage = Self { vmm, agent: MockAgent::new(), rootfs, root: TestRoot::new() };
+        stage.new_guest();
+        stage
+    }
+
+    /// Another guest for the next sandbox: a mock agent is the agent of one.
+    pub fn new_guest(&mut self) {
+        self.agent = MockAgent::new();
+        self.agent.script_all(MockProcess::endless());
+    }
+
+    /// A runtime as a process of its own would have it.
+    pub fn runtime(&self) -> Runtime {
+        self.runtime_with(FaultPlan::none())
+    }
+
+    pub fn runtime_with(&self, faults: FaultPlan) -> Runtime {
+        Runtime::builder()
+            .root(self.root.path())
+            .durability(Durability::NoSync)
+            .hypervisor(Arc::new(self.vmm.clone()))
+            .connector(Arc::new(self.agent.clone()))
+            .faults(faults)
+            .build()
+            .unwrap()
+    }
+
+    pub fn container(&self, id: &str) -> ContainerConfig {
+        ContainerConfig::new(id, self.rootfs.path(), ["/bin/sh", "-c", "exit 3"])
+    }
+
+    pub fn config(&self, id: &str, containers: &[&str]) -> SandboxConfig {
+        SandboxConfig {
+            id: id.to_owned(),
+            hypervisor_type: HypervisorKind::Mock,
+            agent_type: AgentKind::Kata,
+            containers: containers.iter().map(|id| self.container(id)).collect(),
+            ..SandboxConfig::default()
+        }
+    }
+
+    pub fn dir(&self, id: &str) -> PathBuf {
+        self.root.path().join("sandboxes").join(id)
+    }
+}
+
+pub fn sid(id: &str) -> SandboxId {
+    SandboxId::new(id).unwrap()
+}
+
+pub fn cid(id: &str) -> ContainerId {
+    ContainerId::new(id).unwrap()
+}
+
+pub fn eid(id: &str) -> ExecId {
+    ExecId::new(id).unwrap()
+}
