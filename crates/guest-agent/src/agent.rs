@@ -6,13 +6,16 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use virtcontainers_types::ContainerId;
 
-use crate::{container::Container, error::CallError, init::modules::Modules, reaper::Reaper, storage::Storages};
-
-/// Launches at the same time. Each is a process with memory of its own.
-const MAX_LAUNCHES: usize = 4;
+use crate::{
+    container::{Container, launch::Launcher},
+    error::CallError,
+    init::modules::Modules,
+    reaper::Reaper,
+    storage::Storages,
+};
 
 /// Containers of one sandbox.
 const MAX_CONTAINERS: usize = 1024;
@@ -47,7 +50,7 @@ impl Settings {
 pub struct Agent {
     settings: Settings,
     reaper: Arc<Reaper>,
-    launches: Semaphore,
+    launcher: Launcher,
     containers: Mutex<HashMap<ContainerId, Option<Arc<Container>>>>,
     storages: Storages,
     sandbox: Mutex<Option<String>>,
@@ -60,8 +63,8 @@ impl Agent {
     pub fn new(settings: Settings, reaper: Arc<Reaper>, modules: Option<Arc<Modules>>) -> Arc<Self> {
         Arc::new(Self {
             settings,
+            launcher: Launcher::new(Arc::clone(&reaper)),
             reaper,
-            launches: Semaphore::new(MAX_LAUNCHES),
             containers: Mutex::default(),
             storages: Storages::new(modules),
             sandbox: Mutex::default(),
@@ -81,10 +84,10 @@ impl Agent {
         &self.reaper
     }
 
-    /// The places for launches.
+    /// What starts its containers' processes.
     #[must_use]
-    pub fn launches(&self) -> &Semaphore {
-        &self.launches
+    pub fn launcher(&self) -> &Launcher {
+        &self.launcher
     }
 
     /// What is mounted for the sandbox and its containers.

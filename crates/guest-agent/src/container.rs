@@ -107,7 +107,9 @@ impl Container {
             return Ok(Arc::clone(&self.init));
         }
         let container = self.id.to_string();
-        self.table().get(exec).ok_or_else(|| CallError::NoProcess { container, exec: exec.chars().take(128).collect() })
+        self.table()
+            .get(exec)
+            .ok_or_else(|| CallError::NoProcess { container, exec: exec.chars().take(128).collect() })
     }
 
     fn names_init(&self, exec: &str) -> bool {

@@ -52,6 +52,11 @@ pub enum CallError {
     /// The executable is not in the container.
     #[error("executable `{0}` was not found in the container: check the command and its $PATH")]
     NoExecutable(String),
+    /// The executable is in the container, but cannot be executed.
+    #[error(
+        "`{0}` in the container cannot be executed: it is no file, or has no execute permission (chmod +x)"
+    )]
+    NotExecutable(String),
     /// The id is taken.
     #[error("{what} `{id}` exists already: choose another id or remove it first")]
     Exists {
@@ -137,6 +142,7 @@ impl CallError {
             Self::NoContainer(_) | Self::NoProcess { .. } | Self::Ended { .. } | Self::NoExecutable(_) => {
                 Code::NOT_FOUND
             }
+            Self::NotExecutable(_) => Code::PERMISSION_DENIED,
             Self::Exists { .. } => Code::ALREADY_EXISTS,
             Self::WrongState { .. } | Self::InputClosed { .. } => Code::FAILED_PRECONDITION,
             Self::TooMany { .. } => Code::RESOURCE_EXHAUSTED,

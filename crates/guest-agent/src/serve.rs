@@ -73,7 +73,11 @@ pub enum Endpoint {
 ///
 /// # Errors
 /// [`ServeError`]: there is no way to the host then.
-pub async fn serve(agent: &Arc<Agent>, endpoint: &Endpoint, modules: Option<&Modules>) -> Result<(), ServeError> {
+pub async fn serve(
+    agent: &Arc<Agent>,
+    endpoint: &Endpoint,
+    modules: Option<&Modules>,
+) -> Result<(), ServeError> {
     let load = |role| modules.map_or(Ok(()), |modules| modules.load(role));
     match endpoint {
         Endpoint::Unix(path) => unix::serve(agent, path).await,

@@ -26,7 +26,8 @@ pub fn services(agent: &Arc<Agent>) -> HashMap<String, Service> {
 }
 
 fn container_id(id: &str) -> Result<ContainerId, CallError> {
-    ContainerId::new(id).map_err(|error| CallError::Invalid { field: "container_id", reason: error.to_string() })
+    ContainerId::new(id)
+        .map_err(|error| CallError::Invalid { field: "container_id", reason: error.to_string() })
 }
 
 fn exec_id(id: &str) -> Result<ExecId, CallError> {

@@ -65,7 +65,9 @@ impl Cgroup {
     fn pids(&self) -> io::Result<Vec<u32>> {
         let mut pids = Vec::new();
         for directory in self.groups()? {
-            let Some(listed) = absent_is_none(fs::read_to_string(directory.join("cgroup.procs")))? else { continue };
+            let Some(listed) = absent_is_none(fs::read_to_string(directory.join("cgroup.procs")))? else {
+                continue;
+            };
             pids.extend(listed.lines().filter_map(|line| line.parse::<u32>().ok()));
         }
         Ok(pids)
@@ -115,7 +117,9 @@ impl Cgroup {
 
     /// Waits for a line of `cgroup.events`, which the kernel announces as exceptional readiness.
     async fn until(&self, line: &str) -> io::Result<()> {
-        let Some(events) = absent_is_none(File::open(self.directory.join("cgroup.events")))? else { return Ok(()) };
+        let Some(events) = absent_is_none(File::open(self.directory.join("cgroup.events")))? else {
+            return Ok(());
+        };
         let events = sys::watch::watch(events.into(), Interest::PRIORITY)?;
         loop {
             let mut text = [0; 256];

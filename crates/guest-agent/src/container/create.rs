@@ -89,13 +89,11 @@ async fn launch_first(
     };
     let exec = plan.exec.as_ref().map_or(id.as_str(), ExecId::as_str).to_owned();
     let process = launch_with(agent, request, terminal, exec).await;
-    process.map(|process| (process, spec)).map_err(|error| match error {
-        CallError::Launch(LaunchError::Failed(reason)) => {
-            super::exec::diagnose(&plan.spec.root().as_ref().map(|root| root.path().clone()).unwrap_or_default(),
-                plan.spec.process().as_ref(), reason)
-        }
-        other => other,
-    })
+    let rootfs = spec.root().as_ref().map(|root| root.path().clone()).unwrap_or_default();
+    match process {
+        Ok(process) => Ok((process, spec)),
+        Err(error) => Err(super::exec::diagnose(&rootfs, spec.process().as_ref(), error)),
+    }
 }
 
 /// Launches `request` with pipes, or with the terminal that was prepared for it.
@@ -105,21 +103,20 @@ pub(super) async fn launch_with(
     terminal: Option<Terminal>,
     exec: String,
 ) -> Result<Process, CallError> {
-    let place = agent.launches().acquire().await;
     let process = match terminal {
         Some(terminal) => {
-            let (pid, exit) = launch::launch(agent.reaper(), &request, None).await?;
+            let (pid, exit) = agent.launcher().launch(&request, None).await?;
             let master = launch::take_terminal(&terminal.socket)?;
-            let stdio = Stdio::terminal(master, terminal.size).map_err(LaunchError::io("set up the terminal"))?;
+            let stdio =
+                Stdio::terminal(master, terminal.size).map_err(LaunchError::io("set up the terminal"))?;
             Process::new(exec, pid, exit, stdio)
         }
         None => {
             let (child, stdio) = Stdio::pipes().map_err(LaunchError::io("make the standard streams"))?;
-            let (pid, exit) = launch::launch(agent.reaper(), &request, Some(child)).await?;
+            let (pid, exit) = agent.launcher().launch(&request, Some(child)).await?;
             Process::new(exec, pid, exit, stdio)
         }
     };
-    drop(place);
     Ok(process)
 }
 

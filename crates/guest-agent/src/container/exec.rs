@@ -1,6 +1,11 @@
 //! Executing another process in a running container.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    fs::File,
+    os::{fd::OwnedFd, unix::fs::PermissionsExt as _},
+    path::Path,
+    sync::Arc,
+};
 
 use oci_spec::runtime::Process as OciProcess;
 use virtcontainers_types::ExecId;
@@ -47,12 +52,7 @@ pub async fn exec(
         }
         Err(error) => {
             container.table().forget(id.as_str());
-            Err(match error {
-                CallError::Launch(LaunchError::Failed(reason)) => {
-                    diagnose(&container.rootfs, Some(&process), reason)
-                }
-                other => other,
-            })
+            Err(diagnose(&container.rootfs, Some(&process), error))
         }
     }
 }
@@ -89,19 +89,26 @@ fn inherit(process: &mut OciProcess, first: &OciProcess) {
 
 /// Why a launch failed, from what can be seen afterwards: an executable that is not in the container's root is the
 /// usual reason, and the host wants to know it from others.
-pub(super) fn diagnose(rootfs: &Path, process: Option<&OciProcess>, reason: String) -> CallError {
-    let Some(process) = process else { return LaunchError::Failed(reason).into() };
-    let Some(name) = process.args().as_ref().and_then(|args| args.first()) else {
-        return LaunchError::Failed(reason).into();
-    };
-    let path = process.env().iter().flatten().find_map(|entry| entry.strip_prefix("PATH=")).unwrap_or_default();
+pub(super) fn diagnose(rootfs: &Path, process: Option<&OciProcess>, error: CallError) -> CallError {
+    if !matches!(error, CallError::Launch(LaunchError::Failed(_))) {
+        return error;
+    }
+    let Some(process) = process else { return error };
+    let Some(name) = process.args().as_ref().and_then(|args| args.first()) else { return error };
+    let path =
+        process.env().iter().flatten().find_map(|entry| entry.strip_prefix("PATH=")).unwrap_or_default();
     let candidates: Vec<String> = if name.contains('/') {
         vec![process.cwd().join(name).display().to_string()]
     } else {
         path.split(':').map(|directory| format!("{directory}/{name}")).collect()
     };
-    if candidates.iter().any(|candidate| user::open_in_root(rootfs, Path::new(candidate)).is_ok()) {
-        return LaunchError::Failed(reason).into();
+    let mut found =
+        candidates.iter().filter_map(|file| user::open_in_root(rootfs, Path::new(file)).ok()).peekable();
+    if found.peek().is_none() {
+        return CallError::NoExecutable(name.clone());
     }
-    CallError::NoExecutable(name.clone())
+    let executable = |file: OwnedFd| {
+        File::from(file).metadata().is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0)
+    };
+    if found.any(executable) { error } else { CallError::NotExecutable(name.clone()) }
 }

@@ -6,17 +6,17 @@
 use std::{
     io,
     os::{
-        fd::AsFd as _,
+        fd::{AsFd as _, OwnedFd},
         unix::net::UnixStream as StdUnixStream,
     },
     path::PathBuf,
     process::{Command, Stdio as CommandStdio},
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use serde::{Deserialize, Serialize};
-use tokio::{io::AsyncReadExt as _, net::UnixStream};
+use tokio::{io::AsyncReadExt as _, net::UnixStream, sync::Semaphore};
 use ttrpc::Code;
 
 use crate::{
@@ -27,6 +27,9 @@ use crate::{
 
 /// Longest message between agent and worker, in bytes. An exec's process travels in it.
 pub(crate) const MAX_MESSAGE: usize = 4 << 20;
+
+/// Launches at the same time.
+const MAX_LAUNCHES: usize = 4;
 
 /// How long a worker may take: a backstop against a file system that hangs.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -126,47 +129,91 @@ impl LaunchError {
     }
 }
 
-/// Launches what `request` says with the given standard streams; none when it gets a terminal.
-///
-/// # Errors
-/// [`LaunchError`].
-pub async fn launch(
-    reaper: &Arc<Reaper>,
-    request: &Request,
-    stdio: Option<ChildStdio>,
-) -> Result<(u32, Exit), LaunchError> {
-    let message = serde_json::to_vec(request)?;
-    let (ours, theirs) = StdUnixStream::pair().map_err(LaunchError::io("make a socket pair"))?;
-    let expectation = reaper.expect();
-    // posix_spawn(3) without a fork of the agent's memory: no hooks, and descriptors travel in the message.
-    let worker = Command::new("/proc/self/exe")
-        .arg(WORKER_ARGUMENT)
-        .env_clear()
-        .stdin(std::os::fd::OwnedFd::from(theirs))
-        .stdout(CommandStdio::null())
-        .spawn()
-        .map_err(LaunchError::io("start the launching process"))?;
-    let worker = Worker { pid: worker.id(), exit: expectation.claim(worker.id()), reaper };
-    send(&ours, &message, stdio).map_err(LaunchError::io("send the request"))?;
-    ours.set_nonblocking(true).map_err(LaunchError::io("watch the socket"))?;
-    let mut ours = UnixStream::from_std(ours).map_err(LaunchError::io("watch the socket"))?;
-    match tokio::time::timeout(PATIENCE, reply(&mut ours, &worker.exit)).await {
-        Ok(Ok(Reply::Launched { pid })) => Ok((pid, expectation.claim(pid))),
-        Ok(Ok(Reply::Refused(reason))) => Err(LaunchError::Refused(reason)),
-        Ok(Ok(Reply::Failed(reason))) => Err(LaunchError::Failed(reason)),
-        Ok(Err(error)) => Err(error),
-        Err(_elapsed) => {
-            // Gone already is as good.
-            worker.reaper.signal(worker.pid, rustix::process::Signal::KILL.as_raw().cast_unsigned()).ok();
-            Err(LaunchError::Timeout)
-        }
-    }
+/// Launches processes. One worker waits ahead of its request, so that a launch does not wait for a program to load.
+#[derive(Debug)]
+pub struct Launcher {
+    reaper: Arc<Reaper>,
+    /// Each worker is a process with memory of its own.
+    places: Semaphore,
+    spare: Mutex<Option<Worker>>,
 }
 
-struct Worker<'a> {
+#[derive(Debug)]
+struct Worker {
     pid: u32,
     exit: Exit,
-    reaper: &'a Arc<Reaper>,
+    socket: StdUnixStream,
+}
+
+impl Launcher {
+    /// A launcher without a spare worker.
+    #[must_use]
+    pub fn new(reaper: Arc<Reaper>) -> Self {
+        Self { reaper, places: Semaphore::new(MAX_LAUNCHES), spare: Mutex::default() }
+    }
+
+    /// Launches what `request` says with the given standard streams; none when it gets a terminal.
+    ///
+    /// # Errors
+    /// [`LaunchError`].
+    pub async fn launch(
+        &self,
+        request: &Request,
+        stdio: Option<ChildStdio>,
+    ) -> Result<(u32, Exit), LaunchError> {
+        let message = serde_json::to_vec(request)?;
+        let _place = self.places.acquire().await;
+        let expectation = self.reaper.expect();
+        let worker = match self.take_spare() {
+            Some(worker) => worker,
+            None => self.start_worker()?,
+        };
+        send(&worker.socket, &message, stdio).map_err(LaunchError::io("send the request"))?;
+        let mut socket = UnixStream::from_std(worker.socket).map_err(LaunchError::io("watch the socket"))?;
+        let reply = tokio::time::timeout(PATIENCE, reply(&mut socket, &worker.exit)).await;
+        self.prepare();
+        match reply {
+            Ok(Ok(Reply::Launched { pid })) => Ok((pid, expectation.claim(pid))),
+            Ok(Ok(Reply::Refused(reason))) => Err(LaunchError::Refused(reason)),
+            Ok(Ok(Reply::Failed(reason))) => Err(LaunchError::Failed(reason)),
+            Ok(Err(error)) => Err(error),
+            Err(_elapsed) => {
+                // Gone already is as good.
+                self.reaper.signal(worker.pid, rustix::process::Signal::KILL.as_raw().cast_unsigned()).ok();
+                Err(LaunchError::Timeout)
+            }
+        }
+    }
+
+    /// Starts a spare worker if there is none. Without one, launches are slower and nothing else.
+    pub fn prepare(&self) {
+        let mut spare = self.lock();
+        if spare.as_ref().is_none_or(|worker| worker.exit.code().is_some()) {
+            *spare = self.start_worker().ok();
+        }
+    }
+
+    fn take_spare(&self) -> Option<Worker> {
+        self.lock().take().filter(|worker| worker.exit.code().is_none())
+    }
+
+    fn start_worker(&self) -> Result<Worker, LaunchError> {
+        let (ours, theirs) = StdUnixStream::pair().map_err(LaunchError::io("make a socket pair"))?;
+        let expectation = self.reaper.expect();
+        // posix_spawn(3) without a fork of the agent's memory: no hooks, and descriptors travel in the message.
+        let child = Command::new("/proc/self/exe")
+            .arg(WORKER_ARGUMENT)
+            .env_clear()
+            .stdin(OwnedFd::from(theirs))
+            .stdout(CommandStdio::null())
+            .spawn()
+            .map_err(LaunchError::io("start the launching process"))?;
+        Ok(Worker { pid: child.id(), exit: expectation.claim(child.id()), socket: ours })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Worker>> {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Sends length, message and streams. The worker reads at once, so a message larger than the socket's buffer only
@@ -175,7 +222,8 @@ fn send(socket: &StdUnixStream, message: &[u8], stdio: Option<ChildStdio>) -> io
     let mut framed = u32::try_from(message.len()).map_err(io::Error::other)?.to_le_bytes().to_vec();
     framed.extend_from_slice(message);
     let fds: Vec<_> = stdio.iter().flat_map(|stdio| &stdio.0).map(|fd| fd.as_fd()).collect();
-    passing::send(socket, &framed, &fds)
+    passing::send(socket, &framed, &fds)?;
+    socket.set_nonblocking(true)
 }
 
 /// The worker's answer. Nobody but the worker keeps its side of the socket open, so its death is an end of file.
@@ -203,7 +251,9 @@ async fn read_framed(socket: &mut UnixStream) -> io::Result<Vec<u8>> {
 ///
 /// # Errors
 /// When none is there.
-pub(crate) fn take_terminal(console: &std::os::unix::net::UnixListener) -> Result<std::os::fd::OwnedFd, LaunchError> {
+pub(crate) fn take_terminal(
+    console: &std::os::unix::net::UnixListener,
+) -> Result<std::os::fd::OwnedFd, LaunchError> {
     let doing = "take the process's terminal";
     let (socket, _) = console.accept().map_err(LaunchError::io(doing))?;
     let mut name = [0; 256];

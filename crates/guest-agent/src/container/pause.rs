@@ -32,5 +32,9 @@ pub async fn resume(container: &Container) -> Result<(), CallError> {
 }
 
 async fn freeze(container: &Container, frozen: bool) -> Result<(), CallError> {
-    container.cgroup.freeze(frozen).await.map_err(CallError::io("freeze or thaw", container.cgroup.directory()))
+    container
+        .cgroup
+        .freeze(frozen)
+        .await
+        .map_err(CallError::io("freeze or thaw", container.cgroup.directory()))
 }

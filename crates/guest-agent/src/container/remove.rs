@@ -13,7 +13,11 @@ const PATIENCE: Duration = Duration::from_secs(60);
 ///
 /// # Errors
 /// [`CallError::Timeout`] and [`CallError::Io`].
-pub async fn remove(agent: &Agent, container: &Arc<Container>, limit: Option<Duration>) -> Result<(), CallError> {
+pub async fn remove(
+    agent: &Agent,
+    container: &Arc<Container>,
+    limit: Option<Duration>,
+) -> Result<(), CallError> {
     let _verb = container.verb.lock().await;
     let group = container.cgroup.directory();
     container.cgroup.kill().map_err(CallError::io("kill everything in", group))?;
@@ -26,7 +30,9 @@ pub async fn remove(agent: &Agent, container: &Arc<Container>, limit: Option<Dur
     };
     match tokio::time::timeout(limit.unwrap_or(PATIENCE), gone).await {
         Ok(emptied) => emptied.map_err(CallError::io("watch", group))?,
-        Err(_elapsed) => return Err(CallError::Timeout(format!("the processes of container `{}` to end", container.id))),
+        Err(_elapsed) => {
+            return Err(CallError::Timeout(format!("the processes of container `{}` to end", container.id)));
+        }
     }
     container.cgroup.remove().map_err(CallError::io("remove", group))?;
     for mount_point in &container.storages {

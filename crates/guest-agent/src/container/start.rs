@@ -17,7 +17,8 @@ pub async fn start(agent: &Agent, container: &Container) -> Result<(), CallError
     }
     let directory = agent.settings().states().join(container.id.as_str());
     let started = libcontainer::container::Container::load(directory).and_then(|mut state| state.start());
-    started.map_err(|error| CallError::Start { id: container.id.to_string(), reason: worker::chain(&error) })?;
+    started
+        .map_err(|error| CallError::Start { id: container.id.to_string(), reason: worker::chain(&error) })?;
     container.enter(State::Running);
     drop(verb);
     Ok(())

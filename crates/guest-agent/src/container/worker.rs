@@ -63,8 +63,8 @@ fn answer(socket: &io::Stdin, reply: &Reply) -> io::Result<()> {
 
 fn perform(request: Request, stdio: Vec<OwnedFd>) -> Reply {
     let launched = match request {
-        Request::Create { id, bundle, states, console, pivot } => {
-            builder(&id, &states, console, stdio).and_then(|builder| {
+        Request::Create { id, bundle, states, console, pivot } => builder(&id, &states, console, stdio)
+            .and_then(|builder| {
                 let container = builder
                     .as_init(bundle)
                     .with_systemd(false)
@@ -72,15 +72,15 @@ fn perform(request: Request, stdio: Vec<OwnedFd>) -> Reply {
                     .with_no_pivot(!pivot)
                     .build()?;
                 Ok(container.pid().map(|pid| pid.as_raw()))
-            })
-        }
+            }),
         Request::Exec { id, states, console, process } => {
             let described = match describe(&process) {
                 Ok(described) => described,
                 Err(error) => return Reply::Failed(format!("the process could not be described: {error}")),
             };
             builder(&id, &states, console, stdio).and_then(|builder| {
-                let pid = builder.as_tenant().with_detach(true).with_process(Some(&described.path)).build()?;
+                let pid =
+                    builder.as_tenant().with_detach(true).with_process(Some(&described.path)).build()?;
                 Ok(Some(pid.as_raw()))
             })
         }
@@ -88,15 +88,21 @@ fn perform(request: Request, stdio: Vec<OwnedFd>) -> Reply {
     match launched {
         Ok(Some(pid)) => Reply::Launched { pid: pid.cast_unsigned() },
         Ok(None) => Reply::Failed("the launched process has no pid".to_owned()),
-        Err(error) => match error {
-            LibcontainerError::InvalidSpec(_)
+        Err(error) if is_refusal(&error) => Reply::Refused(chain(&error)),
+        Err(error) => Reply::Failed(chain(&error)),
+    }
+}
+
+/// Whether the request was at fault.
+fn is_refusal(error: &LibcontainerError) -> bool {
+    matches!(
+        error,
+        LibcontainerError::InvalidSpec(_)
             | LibcontainerError::MissingSpec(_)
             | LibcontainerError::Spec(_)
             | LibcontainerError::InvalidID(_)
-            | LibcontainerError::InvalidInput(_) => Reply::Refused(chain(&error)),
-            other => Reply::Failed(chain(&other)),
-        },
-    }
+            | LibcontainerError::InvalidInput(_)
+    )
 }
 
 fn builder(

@@ -109,5 +109,9 @@ fn load(module: &Module) -> Result<(), ModuleError> {
             Err(error) => Err(error.into()),
         }
     };
-    load().map_err(|source| ModuleError::Load { role: module.role.clone(), path: module.path.clone(), source })
+    load().map_err(|source| ModuleError::Load {
+        role: module.role.clone(),
+        path: module.path.clone(),
+        source,
+    })
 }

@@ -1,9 +1,6 @@
 //! The processes that were executed in a container, by exec id.
 
-use std::{
-    collections::HashMap,
-    sync::Arc,
-};
+use std::{collections::HashMap, sync::Arc};
 
 use super::Process;
 use crate::error::CallError;

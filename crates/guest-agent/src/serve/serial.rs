@@ -6,6 +6,7 @@ use std::{
     sync::Arc,
 };
 
+use tokio::io::AsyncWriteExt as _;
 use virtcontainers_agent_protocol::{
     ports,
     transport::{self, Mux},
@@ -21,11 +22,17 @@ use crate::{
 /// Where the kernel lists the ports.
 const PORTS: &str = "/sys/class/virtio-ports";
 
+/// yamux's frame that ends a session for a protocol error: version, type, flags, stream and code.
+const GO_AWAY: [u8; 12] = [0, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
+
 /// Serves until dropped; waits for the port to appear.
 ///
 /// # Errors
 /// [`ServeError`].
-pub async fn serve(agent: &Arc<Agent>, load: impl FnOnce() -> Result<(), ModuleError>) -> Result<(), ServeError> {
+pub async fn serve(
+    agent: &Arc<Agent>,
+    load: impl FnOnce() -> Result<(), ModuleError>,
+) -> Result<(), ServeError> {
     let uevents = Uevents::open().map_err(ServeError::io("watch for", "serial ports"))?;
     load()?;
     let device = find(&uevents).await?;
@@ -53,13 +60,16 @@ impl End {
 async fn session(agent: &Arc<Agent>, port: &Port, name: &str) -> Result<End, ServeError> {
     port.connected().await.map_err(ServeError::io("watch", name))?;
     let (mux, incoming) = Mux::server(port.clone());
-    let mut server = transport::serve(services(agent), incoming).await?;
+    let server = transport::serve(services(agent), incoming).await?;
     let end = mux.closed().await;
-    server.disconnect().await;
+    // Its connections are at their ends already, and nobody shall wait for their calls.
+    drop(server);
     match end {
         Ok(()) => Ok(End::Orderly),
         Err(error) => {
             tracing::warn!(%error, "session on the serial port");
+            // The host may have come anew while the old session was still being read: it must not wait for answers.
+            port.clone().write_all(&GO_AWAY).await.ok();
             Ok(End::Broken)
         }
     }

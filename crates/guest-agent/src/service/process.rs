@@ -99,7 +99,10 @@ fn catches(status: &str, number: u32) -> bool {
     mask & (1 << (number - 1)) != 0
 }
 
-pub(super) async fn wait(agent: &Arc<Agent>, request: WaitProcessRequest) -> Result<WaitProcessResponse, CallError> {
+pub(super) async fn wait(
+    agent: &Arc<Agent>,
+    request: WaitProcessRequest,
+) -> Result<WaitProcessResponse, CallError> {
     let process = agent.container(&request.container_id)?.process(&request.exec_id)?;
     let mut response = WaitProcessResponse::new();
     response.status = process.wait().await;

@@ -25,6 +25,7 @@ pub(super) async fn create(agent: &Arc<Agent>, request: CreateSandboxRequest) ->
         return Err(CallError::Invalid { field: "hostname", reason });
     }
     agent.open_sandbox(&request.sandbox_id)?;
+    agent.launcher().prepare();
     let made = set_up(agent, &request).await;
     if made.is_err() {
         agent.close_sandbox();
@@ -36,8 +37,9 @@ async fn set_up(agent: &Arc<Agent>, request: &CreateSandboxRequest) -> Result<()
     // Outside of a virtual machine these are the host's.
     if agent.settings().is_init {
         if !request.hostname.is_empty() {
-            rustix::system::sethostname(request.hostname.as_bytes())
-                .map_err(|error| CallError::io("set the hostname in", "/proc/sys/kernel/hostname")(error.into()))?;
+            rustix::system::sethostname(request.hostname.as_bytes()).map_err(|error| {
+                CallError::io("set the hostname in", "/proc/sys/kernel/hostname")(error.into())
+            })?;
         }
         if !request.dns.is_empty() {
             let lines = request.dns.join("\n") + "\n";

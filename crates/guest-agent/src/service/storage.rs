@@ -8,11 +8,16 @@ use super::unset;
 use crate::{agent::Agent, error::CallError, storage::Storage};
 
 /// Mounts `storages` in order, or none of them. The mount points, for [`release`].
-pub(super) async fn acquire(agent: &Arc<Agent>, storages: &[agent::Storage]) -> Result<Vec<PathBuf>, CallError> {
+pub(super) async fn acquire(
+    agent: &Arc<Agent>,
+    storages: &[agent::Storage],
+) -> Result<Vec<PathBuf>, CallError> {
     let mut held = Vec::new();
     for storage in storages {
         let acquired = match read(storage) {
-            Ok(storage) => agent.storages().acquire(&storage).await.map_err(CallError::from).map(|()| storage),
+            Ok(storage) => {
+                agent.storages().acquire(&storage).await.map_err(CallError::from).map(|()| storage)
+            }
             Err(error) => Err(error),
         };
         match acquired {

@@ -59,7 +59,10 @@ pub(super) async fn write_stdin(
     let process = find(agent, &request.container_id, &request.exec_id)?;
     let written = process.stdio().stdin().write(&request.data, process.exit()).await;
     if !written.map_err(CallError::io("write the input of", format!("/proc/{}", process.pid())))? {
-        return Err(CallError::InputClosed { container: request.container_id, exec: process.id().to_owned() });
+        return Err(CallError::InputClosed {
+            container: request.container_id,
+            exec: process.id().to_owned(),
+        });
     }
     let mut response = WriteStreamResponse::new();
     response.len = u32::try_from(request.data.len()).unwrap_or(u32::MAX);

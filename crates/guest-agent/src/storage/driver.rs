@@ -80,7 +80,11 @@ pub(super) fn mount(storage: &Storage) -> io::Result<()> {
             let target = target::make(&storage.mount_point, is_directory)?;
             sys::mount::bind(source, target.path(), options.recursive)?;
             // The descriptor still names what is below the new mount, so the flags go by the name.
-            if options.flags.is_empty() { Ok(()) } else { sys::mount::reflag(&storage.mount_point, options.flags) }
+            if options.flags.is_empty() {
+                Ok(())
+            } else {
+                sys::mount::reflag(&storage.mount_point, options.flags)
+            }
         }
         Driver::VirtioFs | Driver::NineP | Driver::Ephemeral => {
             let target = target::make(&storage.mount_point, true)?;

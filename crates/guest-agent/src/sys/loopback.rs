@@ -45,7 +45,8 @@ unsafe impl Ioctl for SetFlags {
 /// # Errors
 /// When the kernel refuses, as it does without `CAP_NET_ADMIN`.
 pub fn up() -> io::Result<()> {
-    let socket = rustix::net::socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
+    let socket =
+        rustix::net::socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
     let mut name = [0; 16];
     name[..2].copy_from_slice(b"lo");
     let request = InterfaceRequest { name, flags: IFF_UP | IFF_RUNNING, rest: [0; 22] };

@@ -66,7 +66,8 @@ impl Port {
     /// Ready when the port's state may have changed since the last call.
     fn poll_change(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut guard = ready!(self.0.changes.poll_read_ready(cx))?;
-        let mut events = [epoll::Event { flags: epoll::EventFlags::empty(), data: epoll::EventData::new_u64(0) }; 1];
+        let mut events =
+            [epoll::Event { flags: epoll::EventFlags::empty(), data: epoll::EventData::new_u64(0) }; 1];
         epoll::wait(&self.0.changes, &mut events[..], Some(&Timespec::default()))?;
         guard.clear_ready();
         Poll::Ready(Ok(()))
@@ -74,7 +75,11 @@ impl Port {
 }
 
 impl AsyncRead for Port {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         loop {
             match rustix::io::read(&self.0.port, buffer.initialize_unfilled()) {
                 // The host closed its side and all it had sent is read: the end of this session.

@@ -14,7 +14,8 @@ pub const MAX: u32 = 64;
 pub fn send(pid: u32, number: u32) -> io::Result<()> {
     let invalid = || io::Error::from(rustix::io::Errno::INVAL);
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or_else(invalid)?;
-    let number = i32::try_from(number).map_err(|source| io::Error::new(io::ErrorKind::InvalidInput, source))?;
+    let number =
+        i32::try_from(number).map_err(|source| io::Error::new(io::ErrorKind::InvalidInput, source))?;
     if !(1..=MAX.cast_signed()).contains(&number) {
         return Err(invalid());
     }

@@ -21,7 +21,8 @@ impl Uevents {
     pub fn open() -> io::Result<Self> {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let kind = SocketType::DGRAM;
-        let socket = rustix::net::socket_with(AddressFamily::NETLINK, kind, flags, Some(netlink::KOBJECT_UEVENT))?;
+        let socket =
+            rustix::net::socket_with(AddressFamily::NETLINK, kind, flags, Some(netlink::KOBJECT_UEVENT))?;
         rustix::net::bind(&socket, &netlink::SocketAddrNetlink::new(0, 1))?;
         Ok(Self { socket: watch(socket, Interest::READABLE)? })
     }
@@ -36,7 +37,9 @@ impl Uevents {
             let mut ready = self.socket.readable().await?;
             match ready.try_io(|fd| Ok(rustix::net::recv(fd, &mut buffer, RecvFlags::DONTWAIT)?)) {
                 Ok(Ok(_)) => return Ok(()),
-                Ok(Err(error)) if error.raw_os_error() == Some(rustix::io::Errno::NOBUFS.raw_os_error()) => return Ok(()),
+                Ok(Err(error)) if error.raw_os_error() == Some(rustix::io::Errno::NOBUFS.raw_os_error()) => {
+                    return Ok(());
+                }
                 Ok(Err(error)) => return Err(error),
                 Err(_would_block) => {}
             }
