@@ -125,6 +125,8 @@ pub enum AgentErrorKind {
     AlreadyExists,
     /// The agent refuses an argument.
     InvalidArgument,
+    /// The guest's kernel does not permit it: with our agent, a command that cannot be executed.
+    PermissionDenied,
     /// The state of the container or process does not admit the call.
     FailedPrecondition,
     /// The agent broke the protocol.
@@ -183,6 +185,7 @@ impl From<AgentError> for io::Error {
             AgentErrorKind::Disconnected => io::ErrorKind::ConnectionReset,
             AgentErrorKind::Timeout => io::ErrorKind::TimedOut,
             AgentErrorKind::NotFound => io::ErrorKind::NotFound,
+            AgentErrorKind::PermissionDenied => io::ErrorKind::PermissionDenied,
             AgentErrorKind::AlreadyExists => io::ErrorKind::AlreadyExists,
             AgentErrorKind::InvalidArgument => io::ErrorKind::InvalidInput,
             AgentErrorKind::Unimplemented => io::ErrorKind::Unsupported,
@@ -244,7 +247,7 @@ rpc_codes! {
     /// It exists already.
     AlreadyExists = 6, "already exists", AlreadyExists;
     /// Not allowed.
-    PermissionDenied = 7, "permission denied", Failed;
+    PermissionDenied = 7, "permission denied", PermissionDenied;
     /// The guest has run out of something.
     ResourceExhausted = 8, "resource exhausted", Failed;
     /// The state does not admit the call.

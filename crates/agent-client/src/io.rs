@@ -193,6 +193,7 @@ fn no_reader(error: AgentError) -> io::Error {
         | AgentErrorKind::Unimplemented
         | AgentErrorKind::AlreadyExists
         | AgentErrorKind::InvalidArgument
+        | AgentErrorKind::PermissionDenied
         | AgentErrorKind::Protocol
         | AgentErrorKind::Failed => error.into(),
     }

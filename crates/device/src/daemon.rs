@@ -145,7 +145,7 @@ async fn end(process: ProcessRef, role: &str, grace: Duration) -> Result<(), Dev
     if signal_and_wait(&pidfd, Signal::TERM, grace).await.map_err(DeviceError::io("signal", proc()))? {
         return Ok(());
     }
-    tracing::warn!(role, pid = process.pid, ?grace, "did not end after SIGTERM, killing it");
+    tracing::debug!(role, pid = process.pid, ?grace, "did not end after SIGTERM, killing it");
     if signal_and_wait(&pidfd, Signal::KILL, KILL_LIMIT).await.map_err(DeviceError::io("signal", proc()))? {
         return Ok(());
     }

@@ -87,7 +87,8 @@ pub struct HostFacts {
 pub struct AcceleratorDecision {
     /// The accelerator.
     pub accelerator: Accelerator,
-    /// Set when TCG stands in for KVM without having been asked for: binaries print it once, as a warning.
+    /// Set when TCG stands in for KVM without having been asked for, and when KVM was demanded of a processor that shows
+    /// no virtualization: binaries print it once, as a warning.
     pub reason: Option<KvmUnusable>,
 }
 
@@ -142,7 +143,7 @@ const fn architecture(machine: MachineType) -> &'static str {
 /// Decides. Pure: the same facts make the same decision.
 ///
 /// # Errors
-/// [`AcceleratorError`] when `kvm` is demanded and cannot be had.
+/// [`AcceleratorError`] when `kvm` is demanded and `/dev/kvm` cannot be had.
 pub fn choose_accelerator(
     choice: AcceleratorChoice,
     facts: &HostFacts,
@@ -152,6 +153,10 @@ pub fn choose_accelerator(
         (AcceleratorChoice::Tcg, _) => decided(Accelerator::Tcg, None),
         (AcceleratorChoice::Auto | AcceleratorChoice::Kvm, Ok(())) => decided(Accelerator::Kvm, None),
         (AcceleratorChoice::Auto, Err(reason)) => decided(Accelerator::Tcg, Some(reason)),
+        // The flags are a guess at what the device can do: a user who knows better (PVM, say) may say so.
+        (AcceleratorChoice::Kvm, Err(reason @ KvmUnusable::NoVirtualization)) => {
+            decided(Accelerator::Kvm, Some(reason))
+        }
         (AcceleratorChoice::Kvm, Err(reason)) => Err(AcceleratorError { reason }),
     }
 }

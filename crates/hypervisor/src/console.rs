@@ -47,15 +47,17 @@ impl ConsoleTail {
     }
 }
 
-/// A line without control characters and without the sequences of ECMA-48 that start with ESC `[`.
+/// A line without control characters and without the escape sequences of ECMA-48.
 fn plain(line: &str) -> String {
     let mut shown = String::new();
     let mut chars = line.chars().peekable();
     while let Some(char) = chars.next() {
-        if char == '\u{1b}' && chars.next_if_eq(&'[').is_some() {
-            // Parameters and intermediates, then one final byte.
-            while chars.next_if(|char| (' '..='?').contains(char)).is_some() {}
-            chars.next();
+        if char == '\u{1b}' {
+            // ESC and one byte, or with `[` parameters and intermediates, then one final byte.
+            if chars.next() == Some('[') {
+                while chars.next_if(|char| (' '..='?').contains(char)).is_some() {}
+                chars.next();
+            }
         } else if char == '\t' || !char.is_control() {
             shown.push(char);
         }

@@ -38,6 +38,10 @@ pub enum ErrorKind {
     Hypervisor,
     /// The agent refused or failed.
     Agent,
+    /// A command to be run is not in its container.
+    CommandNotFound,
+    /// A command to be run is in its container, but cannot be executed.
+    CommandNotExecutable,
     /// Something did not happen in time.
     Timeout,
     /// A record cannot be read or written.
@@ -70,6 +74,8 @@ impl Error {
             | ErrorKind::WrongState
             | ErrorKind::Hypervisor
             | ErrorKind::Agent
+            | ErrorKind::CommandNotFound
+            | ErrorKind::CommandNotExecutable
             | ErrorKind::Storage
             | ErrorKind::Io
             | ErrorKind::NotBuilt
@@ -101,8 +107,11 @@ impl Error {
         Report(self)
     }
 
+    /// Adds the end of the console, unless it has nothing to do with the failure.
     pub(crate) fn with_console(mut self, lines: Vec<String>) -> Self {
-        if self.0.console.is_empty() {
+        let guest_is_well =
+            matches!(self.kind(), ErrorKind::CommandNotFound | ErrorKind::CommandNotExecutable);
+        if self.0.console.is_empty() && !guest_is_well {
             self.0.console = lines;
         }
         self

@@ -59,8 +59,8 @@ mod time;
 pub mod config;
 
 pub use config::{
-    AssetHashes, Cmd, ConfigError, ContainerConfig, HypervisorConfig, KataAgentConfig, Mount, NetworkConfig, Problem,
-    ProxyConfig, RootFs, SandboxConfig, Seconds, ShimConfig, Violation, Volume,
+    AssetHashes, Cmd, ConfigError, ContainerConfig, HypervisorConfig, KataAgentConfig, Mount, NetworkConfig,
+    Problem, ProxyConfig, RootFs, SandboxConfig, Seconds, ShimConfig, Violation, Volume,
 };
 pub use container::Container;
 pub use error::{Error, ErrorKind};
@@ -77,16 +77,16 @@ pub use virtcontainers_agent_client::{
 };
 pub use virtcontainers_store::Durability;
 pub use virtcontainers_types::{
-    AcceleratorChoice, AgentKind, Bytes, ContainerId, ContainerState, EnvVar, ExecId, HypervisorKind, InvalidId,
-    KernelParam, MachineType, MiB, NetInterworkingModel, ProxyKind, SandboxId, SandboxState, SharedFs, ShimKind,
-    Transport, VcpuCount,
+    AcceleratorChoice, AgentKind, Bytes, ContainerId, ContainerState, EnvVar, ExecId, HypervisorKind,
+    InvalidId, KernelParam, MachineType, MiB, NetInterworkingModel, ProxyKind, SandboxId, SandboxState,
+    SharedFs, ShimKind, Transport, VcpuCount,
 };
 
+/// OCI types that configurations carry.
+pub use oci_spec::runtime as oci_runtime;
 /// Guest agents, and how to bring your own.
 pub use virtcontainers_agent_client as agent;
 /// Virtual machine monitors, and how to bring your own.
 pub use virtcontainers_hypervisor as hypervisor;
-/// OCI types that configurations carry.
-pub use oci_spec::runtime as oci_runtime;
 /// Stores of records, and how to bring your own.
 pub use virtcontainers_store as store;

@@ -59,7 +59,10 @@ impl Process {
     /// # Errors
     /// When the process has ended, or the agent does not answer.
     pub async fn signal(&self, signal: Signal) -> Result<(), Error> {
-        self.agent.signal_process(self.container_id(), Some(&self.id), signal.number()).await.map_err(Error::from)
+        self.agent
+            .signal_process(self.container_id(), Some(&self.id), signal.number())
+            .await
+            .map_err(Error::from)
     }
 
     /// Tells the process's terminal its size (the reference document's `WinsizeProcess`).

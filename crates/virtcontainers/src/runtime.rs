@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use virtcontainers_agent_client::{AgentConnector, KataConnector, NoopConnector};
 use virtcontainers_hypervisor::Hypervisor;
 use virtcontainers_store::{FaultPlan, Store};
+use virtcontainers_sys::process::ProcessRef;
 use virtcontainers_types::{AgentKind, HypervisorKind, SandboxId};
 
 pub use builder::RuntimeBuilder;
@@ -39,6 +40,7 @@ struct Inner {
     helper_program: Option<PathBuf>,
     host: HostFacts,
     faults: FaultPlan,
+    process: ProcessRef,
     /// One handle's inside for each sandbox, so that all handles of this process share its connections: a VMM's control
     /// socket serves one client at a time.
     handles: Mutex<HashMap<SandboxId, Weak<Shared>>>,
@@ -85,6 +87,11 @@ impl Runtime {
 
     pub(crate) fn host(&self) -> &HostFacts {
         &self.0.host
+    }
+
+    /// This process, as records name it.
+    pub(crate) fn process(&self) -> ProcessRef {
+        self.0.process
     }
 
     pub(crate) fn faults(&self) -> FaultPlan {

@@ -31,8 +31,8 @@ pub(crate) use record::{Ending, Machine, SandboxPhase, SandboxRecord};
 pub(crate) use release::Release;
 pub(crate) use resource::Resource;
 pub(crate) use session::{Live, Session, Todo};
-pub(crate) use stop::end_processes;
 pub(crate) use share::share_container;
+pub(crate) use stop::end_processes;
 
 use crate::{
     config::ContainerConfig,

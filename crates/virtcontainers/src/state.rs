@@ -89,7 +89,12 @@ pub(crate) const fn admit_sandbox(state: SandboxState, operation: SandboxOperati
 
         (
             State::Running,
-            Op::Stop | Op::Pause | Op::CreateContainer | Op::StartContainer | Op::UseContainer | Op::EndContainer,
+            Op::Stop
+            | Op::Pause
+            | Op::CreateContainer
+            | Op::StartContainer
+            | Op::UseContainer
+            | Op::EndContainer,
         ) => Act,
         (State::Running, Op::Start | Op::Resume) => Done,
         (State::Running, Op::Delete) => Refuse("stop it first, or force the delete"),

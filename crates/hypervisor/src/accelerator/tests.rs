@@ -38,11 +38,17 @@ fn auto_falls_back_to_tcg_and_says_why() {
 }
 
 #[test]
-fn kvm_demanded_is_kvm_or_an_error_with_the_reason() {
+fn kvm_demanded_is_kvm_or_an_error_with_the_reason_the_flags_aside() {
     let decision = choose_accelerator(AcceleratorChoice::Kvm, &able());
     assert_eq!(decision, Ok(AcceleratorDecision { accelerator: Accelerator::Kvm, reason: None }));
     for (facts, reason) in unable() {
-        assert_eq!(choose_accelerator(AcceleratorChoice::Kvm, &facts), Err(AcceleratorError { reason }));
+        // The user overrides what the processor's flags say, and is warned.
+        let expected = if reason == KvmUnusable::NoVirtualization {
+            Ok(AcceleratorDecision { accelerator: Accelerator::Kvm, reason: Some(reason) })
+        } else {
+            Err(AcceleratorError { reason })
+        };
+        assert_eq!(choose_accelerator(AcceleratorChoice::Kvm, &facts), expected);
     }
 }
 

@@ -4,6 +4,8 @@ use std::{path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+use super::is_default;
+
 /// A time span in whole seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -22,18 +24,25 @@ pub struct KataAgentConfig {
     /// A handle keeps its connection to the agent between calls. `false` dials anew for each call.
     pub long_live_conn: bool,
     /// The stream must be a vsock, the kernel's or a hybrid one, never virtio-serial. `false` demands nothing.
+    #[serde(skip_serializing_if = "is_default")]
     pub use_vsock: bool,
     /// More of the agent's log on the guest's console.
+    #[serde(skip_serializing_if = "is_default")]
     pub debug: bool,
     /// Tracing in the agent. Not built.
+    #[serde(skip_serializing_if = "is_default")]
     pub trace: bool,
     /// Size of a container's pipes, in bytes; zero leaves the kernel's. Not built.
+    #[serde(skip_serializing_if = "is_default")]
     pub container_pipe_size: u32,
     /// Tracing mode. Not built.
+    #[serde(skip_serializing_if = "is_default")]
     pub trace_mode: Option<String>,
     /// Tracing type. Not built.
+    #[serde(skip_serializing_if = "is_default")]
     pub trace_type: Option<String>,
     /// Kernel modules that the agent loads, with their parameters. Not built.
+    #[serde(skip_serializing_if = "is_default")]
     pub kernel_modules: Vec<String>,
     /// The agent announces itself when it is ready, as `vc-agent` does. `false` for agents that do not, such as the
     /// kata-agent: they are dialled again and again. (Beyond the reference document.)
@@ -64,8 +73,10 @@ impl Default for KataAgentConfig {
 #[serde(default, deny_unknown_fields)]
 pub struct ProxyConfig {
     /// Its program, called as `<program> proxy …`; without one, the runtime's helper program.
+    #[serde(skip_serializing_if = "is_default")]
     pub path: Option<PathBuf>,
     /// More of its log. Not built.
+    #[serde(skip_serializing_if = "is_default")]
     pub debug: bool,
 }
 
@@ -74,9 +85,12 @@ pub struct ProxyConfig {
 #[serde(default, deny_unknown_fields)]
 pub struct ShimConfig {
     /// Its program.
+    #[serde(skip_serializing_if = "is_default")]
     pub path: Option<PathBuf>,
     /// More of its log.
+    #[serde(skip_serializing_if = "is_default")]
     pub debug: bool,
     /// Tracing in the shim.
+    #[serde(skip_serializing_if = "is_default")]
     pub trace: bool,
 }

@@ -13,7 +13,8 @@ use std::{
 use virtcontainers_types::MiB;
 
 use super::{
-    Cmd, ConfigError, ContainerConfig, ContainerPlan, HypervisorConfig, Problem, SandboxConfig, SandboxSpec, Violation,
+    Cmd, ConfigError, ContainerConfig, ContainerPlan, HypervisorConfig, Problem, SandboxConfig, SandboxSpec,
+    Violation,
 };
 
 /// What validation must know of the host.
@@ -153,6 +154,3 @@ fn examine(path: &Path, wanted: Wanted, remedy: &'static str) -> Result<(), Prob
 fn is_plain_absolute(path: &Path) -> bool {
     path.is_absolute() && path.components().all(|part| !matches!(part, Component::ParentDir))
 }
-
-#[cfg(test)]
-mod tests;

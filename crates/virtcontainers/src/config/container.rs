@@ -6,6 +6,8 @@ use oci_spec::runtime::{LinuxResources, Spec};
 use serde::{Deserialize, Serialize};
 use virtcontainers_types::EnvVar;
 
+use super::is_default;
+
 pub use oci_spec::runtime::LinuxCapabilities;
 
 /// A container (the reference document's `ContainerConfig`).
@@ -17,16 +19,21 @@ pub struct ContainerConfig {
     /// Its root filesystem.
     pub root_fs: RootFs,
     /// The root filesystem cannot be written.
+    #[serde(skip_serializing_if = "is_default")]
     pub readonly_rootfs: bool,
     /// Its command.
     pub cmd: Cmd,
     /// The caller's own data, reported by status.
+    #[serde(skip_serializing_if = "is_default")]
     pub annotations: BTreeMap<String, String>,
     /// Mounts beside the default ones.
+    #[serde(skip_serializing_if = "is_default")]
     pub mounts: Vec<Mount>,
     /// Host devices. Not built.
+    #[serde(skip_serializing_if = "is_default")]
     pub device_infos: Vec<DeviceInfo>,
     /// Limits within the guest (OCI `linux.resources`), applied by the agent.
+    #[serde(skip_serializing_if = "is_default")]
     pub resources: Option<LinuxResources>,
     /// A whole OCI spec with host paths, in place of the one made from the fields above. Never written to disk.
     #[serde(skip)]
@@ -49,12 +56,15 @@ impl ContainerConfig {
 #[serde(default, deny_unknown_fields)]
 pub struct RootFs {
     /// A block device or filesystem source that is to be mounted. Not built.
+    #[serde(skip_serializing_if = "is_default")]
     pub source: Option<PathBuf>,
     /// The directory where the root filesystem is.
     pub target: PathBuf,
     /// Filesystem type of `source`. Not built.
+    #[serde(skip_serializing_if = "is_default")]
     pub fs_type: Option<String>,
     /// Mount options of `source`. Not built.
+    #[serde(skip_serializing_if = "is_default")]
     pub options: Vec<String>,
     /// Whether `target` is ready to use. `false` asks the library to mount `source`, which is not built.
     pub mounted: bool,
@@ -80,26 +90,37 @@ pub struct Cmd {
     /// The program and its arguments. A program without a slash is looked up in the container's `PATH`.
     pub args: Vec<String>,
     /// Further groups, by number or by name in the container's `/etc/group`.
+    #[serde(skip_serializing_if = "is_default")]
     pub supplementary_groups: Vec<String>,
     /// Environment. `PATH`, `HOME` and, with a terminal, `TERM` are added when missing.
+    #[serde(skip_serializing_if = "is_default")]
     pub envs: Vec<EnvVar>,
     /// User: a number, a name in the container's `/etc/passwd`, or `user:group` of those. Root when empty.
+    #[serde(skip_serializing_if = "is_default")]
     pub user: String,
     /// Group: a number, or a name in the container's `/etc/group`; the user's own when empty.
+    #[serde(skip_serializing_if = "is_default")]
     pub primary_group: String,
     /// Working directory in the container; `/` when empty.
+    #[serde(skip_serializing_if = "is_default")]
     pub work_dir: PathBuf,
     /// A host terminal to connect. Not built: read and write the process's streams instead.
+    #[serde(skip_serializing_if = "is_default")]
     pub console: Option<PathBuf>,
     /// Capabilities in place of the default ones.
+    #[serde(skip_serializing_if = "is_default")]
     pub capabilities: Option<LinuxCapabilities>,
     /// The process gets a terminal.
+    #[serde(skip_serializing_if = "is_default")]
     pub interactive: bool,
     /// Standard input can be written; otherwise it is empty. (Beyond the reference document, where it always can.)
+    #[serde(skip_serializing_if = "is_default")]
     pub stdin: bool,
     /// Nobody attends to the process, hence no `stdin`. Its output waits in the guest until somebody reads it.
+    #[serde(skip_serializing_if = "is_default")]
     pub detach: bool,
     /// The process cannot gain privileges (`no_new_privs`).
+    #[serde(skip_serializing_if = "is_default")]
     pub no_new_privileges: bool,
 }
 
@@ -119,14 +140,19 @@ pub struct Mount {
     /// Where, in the container: an absolute path.
     pub destination: PathBuf,
     /// `bind`, `tmpfs` or another filesystem of the guest's kernel; `bind` when empty.
+    #[serde(skip_serializing_if = "is_default")]
     pub fs_type: String,
     /// Mount options.
+    #[serde(skip_serializing_if = "is_default")]
     pub options: Vec<String>,
     /// Where the library has bound it on the host. Set by the library, refused in a configuration.
+    #[serde(skip_serializing_if = "is_default")]
     pub host_path: Option<PathBuf>,
     /// The mount cannot be written.
+    #[serde(skip_serializing_if = "is_default")]
     pub read_only: bool,
     /// The block device that carries it. Not built.
+    #[serde(skip_serializing_if = "is_default")]
     pub block_device_id: Option<String>,
 }
 

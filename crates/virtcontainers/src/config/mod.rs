@@ -21,3 +21,8 @@ pub use network::{NetmonConfig, NetworkConfig};
 pub use sandbox::SandboxConfig;
 pub use spec::{ContainerPlan, SandboxSpec};
 pub use violation::{ConfigError, Problem, Violation};
+
+/// Whether a field says nothing, so that records and listings can do without it.
+fn is_default<T: Default + PartialEq>(field: &T) -> bool {
+    *field == T::default()
+}

@@ -7,6 +7,7 @@ use virtcontainers_types::{AgentKind, Bytes, HypervisorKind, ProxyKind, ShimKind
 
 use super::{
     ContainerConfig, HypervisorConfig, KataAgentConfig, NetworkConfig, ProxyConfig, ShimConfig, Volume,
+    is_default,
 };
 
 /// A sandbox: one virtual machine and the containers to create in it (the reference document's `SandboxConfig`).
@@ -26,6 +27,7 @@ pub struct SandboxConfig {
     /// The sandbox's id, unique under the runtime's root directory.
     pub id: String,
     /// The guest's and its containers' hostname; the sandbox's id when empty.
+    #[serde(skip_serializing_if = "is_default")]
     pub hostname: String,
     /// The virtual machine monitor.
     pub hypervisor_type: HypervisorKind,
@@ -38,37 +40,52 @@ pub struct SandboxConfig {
     /// What stands between the host and the agent's stream.
     pub proxy_type: ProxyKind,
     /// Settings of the proxy.
+    #[serde(skip_serializing_if = "is_default")]
     pub proxy_config: ProxyConfig,
     /// What stands on the host for a process in the guest. Anything but `noop` is not built.
     pub shim_type: ShimKind,
     /// Settings of the shim. Not built.
+    #[serde(skip_serializing_if = "is_default")]
     pub shim_config: ShimConfig,
     /// The network.
+    #[serde(skip_serializing_if = "is_default")]
     pub network_config: NetworkConfig,
     /// Directories shared with the guest as a whole. Not built.
+    #[serde(skip_serializing_if = "is_default")]
     pub volumes: Vec<Volume>,
     /// The containers to create with the sandbox, started in this order. More can be created later.
+    #[serde(skip_serializing_if = "is_default")]
     pub containers: Vec<ContainerConfig>,
     /// The caller's own data, reported by status. Keys under `io.katacontainers.config.` would change this
     /// configuration; that is not built, so they are refused.
+    #[serde(skip_serializing_if = "is_default")]
     pub annotations: BTreeMap<String, String>,
     /// Size of each container's `/dev/shm`; 64 MiB when zero.
+    #[serde(skip_serializing_if = "is_default")]
     pub shm_size: Bytes,
     /// All containers share one pid namespace.
+    #[serde(skip_serializing_if = "is_default")]
     pub share_pid_ns: bool,
     /// Keep resources in memory between calls. Handles of this library always do, and release them when the last
     /// clone is dropped, so both values mean the same.
+    #[serde(skip_serializing_if = "is_default")]
     pub stateful: bool,
     /// Cgroups by systemd. Not built.
+    #[serde(skip_serializing_if = "is_default")]
     pub systemd_cgroup: bool,
     /// One host cgroup for the whole sandbox and nothing below. Not built.
+    #[serde(skip_serializing_if = "is_default")]
     pub sandbox_cgroup_only: bool,
     /// Containers may share the agent's pid namespace. Not built.
+    #[serde(skip_serializing_if = "is_default")]
     pub enable_agent_pid_ns: bool,
     /// Leave out the seccomp profile of a container's own OCI spec. `false` hands it to the agent.
+    #[serde(skip_serializing_if = "is_default")]
     pub disable_guest_seccomp: bool,
     /// Names of experimental features. None exists.
+    #[serde(skip_serializing_if = "is_default")]
     pub experimental: Vec<String>,
     /// The host cgroup of the sandbox. Not built.
+    #[serde(skip_serializing_if = "is_default")]
     pub cgroups: Option<String>,
 }

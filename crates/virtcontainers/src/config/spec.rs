@@ -23,7 +23,8 @@ impl SandboxSpec {
         violations: Vec<Violation>,
     ) -> Result<Self, ConfigError> {
         ConfigError::unless_empty(violations)?;
-        let vcpus = VcpuCount::new(config.hypervisor_config.num_vcpus).map_err(|e| ConfigError::one("num_vcpus", e.into()))?;
+        let vcpus = VcpuCount::new(config.hypervisor_config.num_vcpus)
+            .map_err(|e| ConfigError::one("num_vcpus", e.into()))?;
         let id = id.ok_or_else(|| ConfigError::one("id", Problem::Missing("name the sandbox")))?;
         let configs = std::mem::take(&mut config.containers);
         let plan = |(config, id)| ContainerPlan::assemble(config, id, Vec::new());
@@ -88,7 +89,8 @@ impl ContainerPlan {
         ConfigError::unless_empty(violations)?;
         let id = id.ok_or_else(|| ConfigError::one("id", Problem::Missing("name the container")))?;
         let given = &config.root_fs.target;
-        let of_spec = config.custom_spec.as_ref().and_then(|spec| spec.root().as_ref()).map(|root| root.path());
+        let of_spec =
+            config.custom_spec.as_ref().and_then(|spec| spec.root().as_ref()).map(|root| root.path());
         let rootfs = match of_spec {
             Some(path) if given.as_os_str().is_empty() => path.clone(),
             Some(_) | None => given.clone(),

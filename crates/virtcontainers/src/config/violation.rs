@@ -130,7 +130,9 @@ pub enum Problem {
         host: MiB,
     },
     /// A file that is not the expected one.
-    #[error("{path:?} has the SHA-512 {found}, expected was {expected}: restore the file or correct the hash")]
+    #[error(
+        "{path:?} has the SHA-512 {found}, expected was {expected}: restore the file or correct the hash"
+    )]
     HashMismatch {
         /// The file.
         path: PathBuf,

@@ -4,7 +4,9 @@ use std::{future::Future, sync::Arc};
 
 use oci_spec::runtime::{Root, Spec};
 use virtcontainers_agent_client::ContainerSpec;
-use virtcontainers_store::{FaultPlan, Ledger, Moment, StepError, StoreError, StoreExt as _, Transaction, transact};
+use virtcontainers_store::{
+    FaultPlan, Ledger, Moment, StepError, StoreError, StoreExt as _, Transaction, transact,
+};
 use virtcontainers_types::AgentKind;
 
 use super::{Container, ContainerPhase, ContainerRecord};

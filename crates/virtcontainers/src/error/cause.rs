@@ -3,11 +3,7 @@
 use std::{io, path::PathBuf, time::Duration};
 
 use thiserror::Error;
-use virtcontainers_agent_client::{
-    AgentError,
-    AgentErrorKind,
-    proxy::ProxyError,
-};
+use virtcontainers_agent_client::{AgentError, AgentErrorKind, proxy::ProxyError};
 use virtcontainers_device::DeviceError;
 use virtcontainers_hypervisor::{AcceleratorError, VmError};
 use virtcontainers_store::{InjectedFault, ReleaseError, StoreError};
@@ -128,7 +124,11 @@ fn of_vm(error: &VmError) -> ErrorKind {
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "whatever this error comes to name is of the last kind")]
 fn of_agent(error: &AgentError) -> ErrorKind {
+    // A call that runs a command names what it is to run in: what is not found then is the command.
+    let runs = matches!(error, AgentError::Rpc { method: "CreateContainer" | "ExecProcess", .. });
     match error.kind() {
+        AgentErrorKind::NotFound if runs => ErrorKind::CommandNotFound,
+        AgentErrorKind::PermissionDenied if runs => ErrorKind::CommandNotExecutable,
         AgentErrorKind::Timeout => ErrorKind::Timeout,
         AgentErrorKind::NotFound => ErrorKind::NotFound,
         AgentErrorKind::Unimplemented => ErrorKind::NotBuilt,

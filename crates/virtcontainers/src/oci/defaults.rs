@@ -1,8 +1,8 @@
 //! The spec of a container that is described by fields: the isolation that container engines give by default.
 
 use oci_spec::runtime::{
-    Linux, LinuxDeviceCgroup, LinuxDeviceType, LinuxNamespace, LinuxNamespaceType, LinuxResources, Root, Spec,
-    get_default_maskedpaths, get_default_readonly_paths,
+    Linux, LinuxDeviceCgroup, LinuxDeviceType, LinuxNamespace, LinuxNamespaceType, LinuxResources, Root,
+    Spec, get_default_maskedpaths, get_default_readonly_paths,
 };
 
 use super::{GuestContainer, SandboxTraits, guest_dir, mounts, process};
@@ -28,7 +28,9 @@ pub(super) fn guest_container(
         .set_mounts(Some(mounts))
         .set_process(Some(process::first_process(plan.rootfs(), &config.cmd)?))
         .set_hostname(Some(sandbox.hostname.to_owned()))
-        .set_annotations((!config.annotations.is_empty()).then(|| config.annotations.clone().into_iter().collect()))
+        .set_annotations(
+            (!config.annotations.is_empty()).then(|| config.annotations.clone().into_iter().collect()),
+        )
         .set_linux(Some(linux(config.resources.as_ref())));
     Ok(GuestContainer { spec, volumes })
 }

@@ -96,7 +96,8 @@ fn default_capabilities(uid: u32) -> LinuxCapabilities {
 
 /// systemd's default: programs that cannot count beyond 1024 are safe, others may raise it.
 fn open_files() -> Vec<PosixRlimit> {
-    let limit = PosixRlimitBuilder::default().typ(PosixRlimitType::RlimitNofile).soft(1024u64).hard(524_288u64);
+    let limit =
+        PosixRlimitBuilder::default().typ(PosixRlimitType::RlimitNofile).soft(1024u64).hard(524_288u64);
     // All fields are given, so it builds; without it the agent's own limit would hold.
     limit.build().into_iter().collect()
 }

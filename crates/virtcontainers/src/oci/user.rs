@@ -3,11 +3,7 @@
 //! The files are the container's, hence not to be trusted: they are opened so that no symbolic link leads out of the
 //! root filesystem, and read up to a bound.
 
-use std::{
-    io,
-    os::fd::AsFd as _,
-    path::Path,
-};
+use std::{io, os::fd::AsFd as _, path::Path};
 
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
 use virtcontainers_sys::fs::read_bounded;
@@ -49,7 +45,8 @@ pub(super) fn resolve(rootfs: &Path, cmd: &Cmd, fields: &str) -> Result<Identity
     let group = if group_of_user.is_empty() { cmd.primary_group.as_str() } else { group_of_user };
     let user = if user.is_empty() { "0" } else { user };
 
-    let passwd = read(rootfs, "etc/passwd").map_err(|error| unreadable(fields, rootfs, "etc/passwd", &error))?;
+    let passwd =
+        read(rootfs, "etc/passwd").map_err(|error| unreadable(fields, rootfs, "etc/passwd", &error))?;
     let number = user.parse::<u32>().ok();
     let account = accounts(&passwd).find(|account| account.name == user || Some(account.uid) == number);
     let uid = match (&account, number) {
@@ -72,8 +69,11 @@ pub(super) fn resolve(rootfs: &Path, cmd: &Cmd, fields: &str) -> Result<Identity
         "" => account.as_ref().map_or(0, |account| account.gid),
         group => gid_of("primary_group", group)?,
     };
-    let mut further =
-        cmd.supplementary_groups.iter().map(|name| gid_of("supplementary_groups", name)).collect::<Result<Vec<_>, _>>()?;
+    let mut further = cmd
+        .supplementary_groups
+        .iter()
+        .map(|name| gid_of("supplementary_groups", name))
+        .collect::<Result<Vec<_>, _>>()?;
     if let Some(account) = account.as_ref().filter(|_| group.is_empty()) {
         let member = |entry: &Group<'_>| entry.members.split(',').any(|name| name == account.name);
         further.extend(groups(&group_file).filter(member).map(|entry| entry.gid));

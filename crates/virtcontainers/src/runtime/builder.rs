@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use virtcontainers_agent_client::AgentConnector;
 use virtcontainers_hypervisor::{Hypervisor, qemu::Qemu};
 use virtcontainers_store::{Durability, FaultPlan, FsStore, Store};
+use virtcontainers_sys::process::ProcessRef;
 use virtcontainers_types::HypervisorKind;
 
 use super::{Inner, Runtime};
@@ -87,14 +88,24 @@ impl RuntimeBuilder {
         let (root, store): (_, Arc<dyn Store>) = match self.store {
             Some(store) => {
                 let made = std::fs::create_dir_all(root.join("sandboxes")).and_then(|()| root.canonicalize());
-                (made.map_err(|source| Cause::Path { what: "make the root directory", path: root, source })?, store)
+                (
+                    made.map_err(|source| Cause::Path {
+                        what: "make the root directory",
+                        path: root,
+                        source,
+                    })?,
+                    store,
+                )
             }
             None => {
                 let store = FsStore::with_durability(&root, self.durability)?;
                 (store.root().to_owned(), Arc::new(store))
             }
         };
-        let host = HostFacts::read().map_err(|source| Cause::Host { what: "read the size of memory", source })?;
+        let host =
+            HostFacts::read().map_err(|source| Cause::Host { what: "read the size of memory", source })?;
+        let process =
+            ProcessRef::myself().map_err(|source| Cause::Host { what: "identify this process", source })?;
         let mut hypervisors: BTreeMap<HypervisorKind, Arc<dyn Hypervisor>> = BTreeMap::new();
         hypervisors.insert(HypervisorKind::Qemu, Arc::new(Qemu::new()));
         hypervisors.extend(self.hypervisors.into_iter().map(|hypervisor| (hypervisor.kind(), hypervisor)));
@@ -106,6 +117,7 @@ impl RuntimeBuilder {
             helper_program: self.helper_program,
             host,
             faults: self.faults,
+            process,
             handles: Mutex::new(HashMap::new()),
             at_work: watch::Sender::new(()),
         })))

@@ -3,18 +3,18 @@
 use std::{
     fs::OpenOptions,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use virtcontainers_agent_client::proxy::{self, ProxyChoice};
 use virtcontainers_agent_protocol::{guest_paths, kernel_parameters};
 use virtcontainers_device::{Share as SharedTree, vhost_vsock, virtiofsd};
 use virtcontainers_hypervisor::{
-    Accelerator, AgentChannel, Boot, HostFacts, Memory, RootImage, Share, VmSpec, choose_accelerator, qemu::Qemu,
+    Accelerator, AgentChannel, Boot, HostFacts, Memory, RootImage, Share, VmSpec, choose_accelerator,
+    qemu::Qemu,
 };
-use virtcontainers_sys::cpu::CpuFacts;
-use virtcontainers_types::{
-    AgentKind, HypervisorKind, KernelParam, MiB, SharedFs, Transport,
-};
+use virtcontainers_sys::cpu::{self, CpuFacts};
+use virtcontainers_types::{AgentKind, HypervisorKind, KernelParam, MachineType, MiB, SharedFs, Transport};
 
 use crate::{
     config::{SandboxConfig, SandboxSpec},
@@ -71,7 +71,9 @@ impl Stream {
         match self {
             Self::None | Self::Mock => AgentChannel::None,
             Self::Vsock { cid } => AgentChannel::Vsock { cid: *cid },
-            Self::Hybrid { .. } => AgentChannel::VhostUserVsock { socket: vhost_vsock::VHOST_SOCKET.to_owned() },
+            Self::Hybrid { .. } => {
+                AgentChannel::VhostUserVsock { socket: vhost_vsock::VHOST_SOCKET.to_owned() }
+            }
             Self::Serial { .. } => AgentChannel::VirtioSerial { socket: proxy::SERIAL_SOCKET.to_owned() },
         }
     }
@@ -159,8 +161,8 @@ pub(super) fn vm_spec(
 ) -> Result<VmSpec, Error> {
     let config = spec.config();
     let hypervisor = &config.hypervisor_config;
-    let mapped_by_daemons =
-        matches!(layout.stream, Stream::Hybrid { .. }) || matches!(layout.share, Some(Served::Virtiofsd { .. }));
+    let mapped_by_daemons = matches!(layout.stream, Stream::Hybrid { .. })
+        || matches!(layout.share, Some(Served::Virtiofsd { .. }));
     let root = match (&hypervisor.image_path, &hypervisor.initrd_path) {
         (Some(image), _) => RootImage::Image(image.clone()),
         (None, initrd) => RootImage::Initrd(initrd.clone().unwrap_or_default()),
@@ -176,7 +178,7 @@ pub(super) fn vm_spec(
         machine: hypervisor.hypervisor_machine_type,
         machine_options: hypervisor.machine_accelerators.clone(),
         accelerator: accelerator(config)?,
-        tsc_khz: CpuFacts::read(Path::new("/proc/cpuinfo")).ok().and_then(|facts| facts.tsc_khz),
+        tsc_khz: tsc_khz(config),
         cpu_features: hypervisor.cpu_features.clone(),
         vcpus: spec.vcpus(),
         max_vcpus: spec.max_vcpus(),
@@ -201,6 +203,18 @@ pub(super) fn vm_spec(
     })
 }
 
+/// The rate of the host's time stamp counter: as the kernel tells it, or measured where a machine cannot do without.
+fn tsc_khz(config: &SandboxConfig) -> Option<u64> {
+    /// Long enough for a measurement that is right to a tenth of a percent.
+    const WINDOW: Duration = Duration::from_millis(10);
+    if config.hypervisor_type == HypervisorKind::Mock {
+        return None;
+    }
+    let told = CpuFacts::read(Path::new("/proc/cpuinfo")).ok().and_then(|facts| facts.tsc_khz);
+    let needed = config.hypervisor_config.hypervisor_machine_type == MachineType::Microvm;
+    told.or_else(|| needed.then(|| cpu::measure_tsc_khz(WINDOW)).flatten())
+}
+
 /// What runs the guest. The mock is asked for nothing, so the host is not either.
 fn accelerator(config: &SandboxConfig) -> Result<Accelerator, Error> {
     if config.hypervisor_type == HypervisorKind::Mock {
@@ -210,7 +224,12 @@ fn accelerator(config: &SandboxConfig) -> Result<Accelerator, Error> {
         .map_err(|source| Cause::Host { what: "read /proc/cpuinfo", source })?;
     let decision = choose_accelerator(config.hypervisor_config.accelerator, &facts).map_err(Cause::from)?;
     if let Some(reason) = decision.reason {
-        tracing::warn!(%reason, "the guest runs without KVM, many times slower");
+        match decision.accelerator {
+            Accelerator::Tcg => tracing::warn!(%reason, "the guest runs without KVM, many times slower"),
+            Accelerator::Kvm => {
+                tracing::warn!(%reason, "KVM is used as demanded, but may never run the guest")
+            }
+        }
     }
     Ok(decision.accelerator)
 }

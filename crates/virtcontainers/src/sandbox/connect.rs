@@ -1,17 +1,12 @@
 //! The way to the agent: the first handshake of a guest that boots, later dialling, and what to say when the guest dies.
 
-use std::{
-    future::Future,
-    sync::Arc,
-    time::Duration,
-};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use tokio::sync::watch;
 use virtcontainers_agent_client::{
-    Agent, AgentConnector, AgentError,
+    Agent, AgentConnector, AgentError, AgentErrorKind,
     announce::Announcement,
     connector::{Backoff, dial_until_ready},
-    AgentErrorKind,
     proxy::{self, ProxyOptions},
 };
 use virtcontainers_agent_protocol::transport::AgentAddress;
@@ -184,7 +179,10 @@ pub(super) async fn while_alive<T>(
 pub(super) fn explain(shared: &Shared, machine: Option<&Machine>, error: AgentError) -> Error {
     let broken = matches!(
         error.kind(),
-        AgentErrorKind::Disconnected | AgentErrorKind::Timeout | AgentErrorKind::Transport | AgentErrorKind::NotReady
+        AgentErrorKind::Disconnected
+            | AgentErrorKind::Timeout
+            | AgentErrorKind::Transport
+            | AgentErrorKind::NotReady
     );
     match machine {
         Some(machine) if broken && !machine.is_alive() => guest_gone(shared, "during the call"),

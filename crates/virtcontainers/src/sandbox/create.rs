@@ -6,7 +6,6 @@ mod build;
 use std::sync::Arc;
 
 use virtcontainers_store::{Cause as Ended, Transaction, Unwound, transact};
-use virtcontainers_sys::process::ProcessRef;
 
 use self::birth::Birth;
 use super::{DeleteMode, Release, Sandbox, SandboxPhase, SandboxRecord};
@@ -21,11 +20,12 @@ use crate::{
 pub(crate) async fn create(runtime: &Runtime, config: SandboxConfig) -> Result<Sandbox, Error> {
     let spec = validate(runtime, config).await?;
     let id = spec.id().clone();
-    let record = record_of(&spec)?;
+    let record = record_of(runtime, &spec);
     let birth = Birth::claim(runtime, record)?;
     let sandbox = runtime.handle(&id);
     let release = Arc::new(Release::new(runtime, &id, spec.config().hypervisor_type));
-    let transaction = Transaction::new(birth, Arc::clone(&release) as _, Vec::new()).with_faults(runtime.faults());
+    let transaction =
+        Transaction::new(birth, Arc::clone(&release) as _, Vec::new()).with_faults(runtime.faults());
     let shared = Arc::clone(sandbox.shared());
     let created = transact(transaction, move |transaction| {
         Box::pin(async move { build::build(transaction, &shared, &spec, &release).await })
@@ -64,17 +64,16 @@ async fn validate(runtime: &Runtime, config: SandboxConfig) -> Result<SandboxSpe
     }
 }
 
-fn record_of(spec: &SandboxSpec) -> Result<SandboxRecord, Error> {
-    let by = ProcessRef::myself().map_err(|source| Cause::Host { what: "identify this process", source })?;
-    Ok(SandboxRecord {
+fn record_of(runtime: &Runtime, spec: &SandboxSpec) -> SandboxRecord {
+    SandboxRecord {
         id: spec.id().clone(),
         created: Timestamp::now(),
         hostname: spec.hostname().to_owned(),
         config: spec.config().clone(),
         transport: None,
-        phase: SandboxPhase::Creating { by },
+        phase: SandboxPhase::Creating { by: runtime.process() },
         resources: Vec::new(),
-    })
+    }
 }
 
 /// What an undone transaction says to the caller.

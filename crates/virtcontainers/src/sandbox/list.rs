@@ -20,7 +20,9 @@ pub(crate) fn list(runtime: &Runtime) -> Result<Vec<Entry>, Error> {
     };
     // One that was deleted while the list was made is in no list.
     let exists = |(_, status): &Entry| {
-        !status.as_ref().is_err_and(|error| matches!(error.cause(), Cause::Store(StoreError::NotFound { .. })))
+        !status
+            .as_ref()
+            .is_err_and(|error| matches!(error.cause(), Cause::Store(StoreError::NotFound { .. })))
     };
     Ok(listed.into_iter().map(entry).filter(exists).collect())
 }

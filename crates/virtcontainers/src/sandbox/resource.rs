@@ -92,7 +92,9 @@ impl virtcontainers_store::Resource for Resource {
             Self::Share => "the shared directory".to_owned(),
             Self::Container { id } => format!("container {id}"),
             Self::Daemon { role, process: None } => format!("process {}", role.as_str()),
-            Self::Daemon { role, process: Some(process) } => format!("process {} ({})", role.as_str(), process.pid),
+            Self::Daemon { role, process: Some(process) } => {
+                format!("process {} ({})", role.as_str(), process.pid)
+            }
             Self::Machine { .. } => "the virtual machine".to_owned(),
         }
     }

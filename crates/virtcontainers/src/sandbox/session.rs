@@ -211,7 +211,9 @@ impl ContainerPhase {
     /// The phase of a container whose sandbox is in `sandbox`: without a machine, nothing runs.
     pub(crate) fn within(&self, sandbox: &SandboxPhase) -> Self {
         match (self, sandbox) {
-            (Self::Ready | Self::Running { .. } | Self::Paused { .. }, SandboxPhase::Stopped(_)) => self.ended(None),
+            (Self::Ready | Self::Running { .. } | Self::Paused { .. }, SandboxPhase::Stopped(_)) => {
+                self.ended(None)
+            }
             (
                 Self::Creating
                 | Self::Ready

@@ -6,10 +6,12 @@ use futures::future::join_all;
 use tokio::{sync::OwnedMutexGuard, time::timeout};
 use virtcontainers_agent_client::{Agent, AgentError, AgentErrorKind};
 use virtcontainers_hypervisor::Shutdown;
-use virtcontainers_store::{Ledger, Lease, StoreError, StoreExt as _, Transaction};
+use virtcontainers_store::{Lease, Ledger, StoreError, StoreExt as _, Transaction};
 use virtcontainers_types::{ContainerId, ContainerState, ExecId, SandboxState};
 
-use super::{Ending, Live, Release, Resource, SandboxPhase, SandboxRecord, Session, Shared, StopMode, session::Todo};
+use super::{
+    Ending, Live, Release, Resource, SandboxPhase, SandboxRecord, Session, Shared, StopMode, session::Todo,
+};
 use crate::{
     error::{Cause, Error, chain},
     runtime::Runtime,
@@ -28,7 +30,8 @@ const POWER_OFF: Duration = Duration::from_secs(3);
 
 pub(super) async fn stop(shared: Arc<Shared>, mode: StopMode) -> Result<(), Error> {
     let session = Session::open(&shared).await?;
-    if session.admit(SandboxOperation::Stop, "stop")? == Todo::Nothing && session.record.resources.is_empty() {
+    if session.admit(SandboxOperation::Stop, "stop")? == Todo::Nothing && session.record.resources.is_empty()
+    {
         return Ok(());
     }
     end(session, mode).await.map(drop)
@@ -56,7 +59,9 @@ async fn say_farewell(session: &mut Session) {
         SandboxState::Paused => {
             // Nothing in a paused guest can end by itself.
             match session.vm().await {
-                Ok(vm) => drop(vm.resume().await.inspect_err(|error| tracing::debug!(%error, "cannot resume"))),
+                Ok(vm) => {
+                    drop(vm.resume().await.inspect_err(|error| tracing::debug!(%error, "cannot resume")))
+                }
                 Err(error) => tracing::debug!(%error, "cannot reach the machine"),
             }
         }
@@ -84,7 +89,8 @@ async fn end_containers(session: &Session, agent: &dyn Agent) {
     let running = records.into_iter().filter(|record| record.phase.state() == ContainerState::Running);
     let ends = running.map(|mut record| async move {
         let ended = end_processes(agent, &record.id, GRACE).await;
-        let code = ended.inspect_err(|error| tracing::debug!(%error, "a container does not end")).ok().flatten();
+        let code =
+            ended.inspect_err(|error| tracing::debug!(%error, "a container does not end")).ok().flatten();
         record.phase = record.phase.ended(code);
         record
     });
@@ -111,7 +117,9 @@ pub(crate) async fn end_processes(
     if !grace.is_zero() && !is_over(agent.signal_process(id, Some(&first), Signal::TERM.number()).await)? {
         match timeout(grace, &mut ended).await {
             Ok(code) => return code.map(Some),
-            Err(_elapsed) => tracing::debug!(container = %id, ?grace, "did not end after SIGTERM, killing it"),
+            Err(_elapsed) => {
+                tracing::debug!(container = %id, ?grace, "did not end after SIGTERM, killing it")
+            }
         }
     }
     is_over(agent.signal_process(id, None, Signal::KILL.number()).await)?;
@@ -150,8 +158,7 @@ async fn release(session: Session, ending: Ending) -> Result<Lease, Error> {
     *live = Live::default();
     let held = std::mem::take(&mut record.resources);
     let end = End { runtime: runtime.clone(), lease, record, ending, _live: live };
-    let mut transaction =
-        Transaction::adopt(end, Arc::new(release) as _, held).with_faults(runtime.faults());
+    let mut transaction = Transaction::adopt(end, Arc::new(release) as _, held).with_faults(runtime.faults());
     let failures = transaction.unwind().await;
     let (end, held) = transaction.commit();
     if failures.is_empty() {

@@ -39,8 +39,7 @@ fn sandbox_table() {
 #[test]
 fn container_table() {
     use ContainerOperation as Op;
-    let operations =
-        [Op::Start, Op::Stop, Op::Kill, Op::Pause, Op::Resume, Op::Exec, Op::Attend, Op::Delete];
+    let operations = [Op::Start, Op::Stop, Op::Kill, Op::Pause, Op::Resume, Op::Exec, Op::Attend, Op::Delete];
     let table = |state| operations.map(|op| letter(admit_container(state, op))).iter().collect::<String>();
     let whole: Vec<_> = ContainerState::ALL.iter().map(|&state| (state, table(state))).collect();
     let expected = [

@@ -1,8 +1,8 @@
 //! Bad input: all of it at once, each with its field and its remedy, and nothing left behind.
 
 use virtcontainers::{
-    AgentKind, AssetHashes, Bytes, ContainerConfig, EnvVar, ErrorKind, HypervisorKind, KernelParam, MiB, Mount, Problem,
-    ProxyKind, SandboxConfig, Transport,
+    AgentKind, AssetHashes, Bytes, ContainerConfig, EnvVar, ErrorKind, HypervisorKind, KernelParam, MiB,
+    Mount, Problem, ProxyKind, SandboxConfig, Transport,
 };
 
 use crate::stage::Stage;
@@ -39,10 +39,10 @@ async fn a_real_machine_needs_its_assets() {
     let mut config = stage.config("web", &[]);
     config.hypervisor_type = HypervisorKind::Qemu;
     let all = violations(&stage, config.clone()).await;
-    assert_eq!(all.iter().map(|(field, _)| field.as_str()).collect::<Vec<_>>(), [
-        "hypervisor_config.kernel_path",
-        "hypervisor_config.initrd_path"
-    ]);
+    assert_eq!(
+        all.iter().map(|(field, _)| field.as_str()).collect::<Vec<_>>(),
+        ["hypervisor_config.kernel_path", "hypervisor_config.initrd_path"]
+    );
     assert!(all.iter().all(|(_, problem)| problem.to_string().contains("virtc guest build")));
 
     let asset = stage.rootfs.path().join("etc/passwd");
@@ -89,7 +89,10 @@ async fn sizes_and_counts() {
     config.hypervisor_config.num_vcpus = 0;
     config.hypervisor_config.memory_size = MiB(u32::MAX);
     let all = violations(&stage, config).await;
-    assert!(matches!(all[0].1, Problem::Unit(_)) && matches!(all[1].1, Problem::TooMuchMemory { .. }), "{all:?}");
+    assert!(
+        matches!(all[0].1, Problem::Unit(_)) && matches!(all[1].1, Problem::TooMuchMemory { .. }),
+        "{all:?}"
+    );
 }
 
 #[tokio::test]
@@ -108,20 +111,23 @@ async fn everything_is_told_at_once() {
     config.containers[0].mounts = vec![Mount::bind("/nonexistent", "relative/../..")];
     let all = violations(&stage, config).await;
     let fields: Vec<_> = all.iter().map(|(field, _)| field.as_str()).collect();
-    assert_eq!(fields, [
-        "id",
-        "hypervisor_config.num_vcpus",
-        "hypervisor_config.kernel_params[0]",
-        "hypervisor_config.huge_pages",
-        "network_config.netns_path",
-        "containers[0].root_fs.target",
-        "containers[0].cmd.args",
-        "containers[0].cmd.envs[0]",
-        "containers[0].cmd.work_dir",
-        "containers[0].cmd.user",
-        "containers[0].mounts[0].destination",
-        "containers[0].mounts[0].source",
-    ]);
+    assert_eq!(
+        fields,
+        [
+            "id",
+            "hypervisor_config.num_vcpus",
+            "hypervisor_config.kernel_params[0]",
+            "hypervisor_config.huge_pages",
+            "network_config.netns_path",
+            "containers[0].root_fs.target",
+            "containers[0].cmd.args",
+            "containers[0].cmd.envs[0]",
+            "containers[0].cmd.work_dir",
+            "containers[0].cmd.user",
+            "containers[0].mounts[0].destination",
+            "containers[0].mounts[0].source",
+        ]
+    );
     assert_eq!(all[3].1, Problem::NotBuilt);
 }
 
@@ -159,7 +165,11 @@ async fn users_and_groups_of_the_containers_files() {
 
 #[test]
 fn unknown_keys_are_refused() {
-    for json in [r#"{"id":"a","colour":"red"}"#, r#"{"hypervisor_config":{"num_cpus":1}}"#, r#"{"containers":[{"cmd":{"arg":[]}}]}"#] {
+    for json in [
+        r#"{"id":"a","colour":"red"}"#,
+        r#"{"hypervisor_config":{"num_cpus":1}}"#,
+        r#"{"containers":[{"cmd":{"arg":[]}}]}"#,
+    ] {
         let error = serde_json::from_str::<SandboxConfig>(json).unwrap_err();
         assert!(error.to_string().contains("unknown field"), "{error}");
     }
@@ -167,7 +177,8 @@ fn unknown_keys_are_refused() {
 
 #[test]
 fn configurations_go_through_json() {
-    let mut config = SandboxConfig { id: "web".into(), agent_type: AgentKind::Noop, ..SandboxConfig::default() };
+    let mut config =
+        SandboxConfig { id: "web".into(), agent_type: AgentKind::Noop, ..SandboxConfig::default() };
     config.shm_size = Bytes(1 << 20);
     config.containers = vec![ContainerConfig::new("c", "/", ["/bin/sh"])];
     let json = serde_json::to_string(&config).unwrap();

@@ -72,7 +72,8 @@ async fn a_create_without_a_caller_leaves_nothing() {
 #[tokio::test]
 async fn a_machine_that_fails_to_boot_leaves_nothing() {
     for step in [Step::Plan, Step::Launch, Step::Boot] {
-        let vmm = MockHypervisor::builder().fail(step, "told to").console("Kernel panic - not syncing\n").build();
+        let vmm =
+            MockHypervisor::builder().fail(step, "told to").console("Kernel panic - not syncing\n").build();
         let stage = Stage::with(vmm);
         let error = stage.runtime().create_sandbox(stage.config("web", &["a"])).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Hypervisor);
@@ -82,7 +83,8 @@ async fn a_machine_that_fails_to_boot_leaves_nothing() {
 
 #[tokio::test]
 async fn a_guest_that_dies_at_boot_shows_its_console() {
-    let vmm = MockHypervisor::builder().exit_after(Duration::ZERO).console("Kernel panic - not syncing\n").build();
+    let vmm =
+        MockHypervisor::builder().exit_after(Duration::ZERO).console("Kernel panic - not syncing\n").build();
     let stage = Stage::with(vmm);
     stage.agent.delay(Method::CreateSandbox, Duration::from_secs(30));
     let error = stage.runtime().create_sandbox(stage.config("web", &["a"])).await.unwrap_err();

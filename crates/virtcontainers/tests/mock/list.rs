@@ -24,8 +24,10 @@ async fn garbage_is_listed_with_its_reason() {
     std::fs::write(stage.dir("a").join("containers/c/record.json"), "junk").unwrap();
 
     let list = runtime.list_sandboxes().await.unwrap();
-    let shown: Vec<_> =
-        list.iter().map(|(name, status)| (name.as_str(), status.as_ref().map(|s| s.state).map_err(|e| e.kind()))).collect();
+    let shown: Vec<_> = list
+        .iter()
+        .map(|(name, status)| (name.as_str(), status.as_ref().map(|s| s.state).map_err(|e| e.kind())))
+        .collect();
     let unreadable = Err(ErrorKind::Storage);
     assert_eq!(
         shown,

@@ -1,7 +1,15 @@
 //! The whole library against the mock hypervisor: all verbs, every failure of every step, many processes' worth of
 //! runtimes on one root. No virtual machine, but root rights: the shared directory is made of real mounts.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "a test tells by panicking, and its tasks end with its runtime"
+)]
+
 mod bad_input;
+mod crash;
 mod faults;
 mod list;
 mod stage;

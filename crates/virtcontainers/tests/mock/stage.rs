@@ -3,7 +3,8 @@
 use std::{path::PathBuf, sync::Arc};
 
 use virtcontainers::{
-    AgentKind, ContainerConfig, ContainerId, Durability, ExecId, HypervisorKind, Runtime, SandboxConfig, SandboxId,
+    AgentKind, ContainerConfig, ContainerId, Durability, ExecId, HypervisorKind, Runtime, SandboxConfig,
+    SandboxId,
     agent::mock::{MockAgent, MockProcess},
     hypervisor::mock::MockHypervisor,
     store::FaultPlan,
@@ -11,23 +12,26 @@ use virtcontainers::{
 use virtcontainers_testkit::TestRoot;
 
 /// Dropped last, the root fails the test that leaves anything behind.
-pub struct Stage {
-    pub vmm: MockHypervisor,
-    pub agent: MockAgent,
-    pub rootfs: tempfile::TempDir,
-    pub root: TestRoot,
+pub(crate) struct Stage {
+    pub(crate) vmm: MockHypervisor,
+    pub(crate) agent: MockAgent,
+    pub(crate) rootfs: tempfile::TempDir,
+    pub(crate) root: TestRoot,
 }
 
 impl Stage {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with(MockHypervisor::default())
     }
 
-    pub fn with(vmm: MockHypervisor) -> Self {
+    pub(crate) fn with(vmm: MockHypervisor) -> Self {
         let rootfs = tempfile::tempdir().unwrap();
         std::fs::create_dir(rootfs.path().join("etc")).unwrap();
-        std::fs::write(rootfs.path().join("etc/passwd"), "root:x:0:0::/root:/bin/sh\nbob:x:7:8::/home/bob:/bin/sh\n")
-            .unwrap();
+        std::fs::write(
+            rootfs.path().join("etc/passwd"),
+            "root:x:0:0::/root:/bin/sh\nbob:x:7:8::/home/bob:/bin/sh\n",
+        )
+        .unwrap();
         std::fs::write(rootfs.path().join("etc/group"), "root:x:0:\nstaff:x:50:bob\n").unwrap();
         let mut stage = Self { vmm, agent: MockAgent::new(), rootfs, root: TestRoot::new() };
         stage.new_guest();
@@ -35,17 +39,17 @@ impl Stage {
     }
 
     /// Another guest for the next sandbox: a mock agent is the agent of one.
-    pub fn new_guest(&mut self) {
+    pub(crate) fn new_guest(&mut self) {
         self.agent = MockAgent::new();
         self.agent.script_all(MockProcess::endless());
     }
 
     /// A runtime as a process of its own would have it.
-    pub fn runtime(&self) -> Runtime {
+    pub(crate) fn runtime(&self) -> Runtime {
         self.runtime_with(FaultPlan::none())
     }
 
-    pub fn runtime_with(&self, faults: FaultPlan) -> Runtime {
+    pub(crate) fn runtime_with(&self, faults: FaultPlan) -> Runtime {
         Runtime::builder()
             .root(self.root.path())
             .durability(Durability::NoSync)
@@ -56,11 +60,11 @@ impl Stage {
             .unwrap()
     }
 
-    pub fn container(&self, id: &str) -> ContainerConfig {
+    pub(crate) fn container(&self, id: &str) -> ContainerConfig {
         ContainerConfig::new(id, self.rootfs.path(), ["/bin/sh", "-c", "exit 3"])
     }
 
-    pub fn config(&self, id: &str, containers: &[&str]) -> SandboxConfig {
+    pub(crate) fn config(&self, id: &str, containers: &[&str]) -> SandboxConfig {
         SandboxConfig {
             id: id.to_owned(),
             hypervisor_type: HypervisorKind::Mock,
@@ -70,19 +74,19 @@ impl Stage {
         }
     }
 
-    pub fn dir(&self, id: &str) -> PathBuf {
+    pub(crate) fn dir(&self, id: &str) -> PathBuf {
         self.root.path().join("sandboxes").join(id)
     }
 }
 
-pub fn sid(id: &str) -> SandboxId {
+pub(crate) fn sid(id: &str) -> SandboxId {
     SandboxId::new(id).unwrap()
 }
 
-pub fn cid(id: &str) -> ContainerId {
+pub(crate) fn cid(id: &str) -> ContainerId {
     ContainerId::new(id).unwrap()
 }
 
-pub fn eid(id: &str) -> ExecId {
+pub(crate) fn eid(id: &str) -> ExecId {
     ExecId::new(id).unwrap()
 }

@@ -22,7 +22,10 @@ async fn a_sandbox_lives_from_create_to_delete() {
     sandbox.start().await.unwrap();
     let started: Vec<_> =
         stage.agent.calls().into_iter().filter(|call| call.method == Method::StartContainer).collect();
-    assert_eq!(started.iter().map(|call| call.container.clone().unwrap()).collect::<Vec<_>>(), [cid("a"), cid("b")]);
+    assert_eq!(
+        started.iter().map(|call| call.container.clone().unwrap()).collect::<Vec<_>>(),
+        [cid("a"), cid("b")]
+    );
     assert_eq!(sandbox.status().await.unwrap().state, SandboxState::Running);
 
     sandbox.pause().await.unwrap();
@@ -109,7 +112,10 @@ async fn the_guest_is_told_guest_paths() {
 
     let seen = stage.dir("web").join("shared/c/rootfs");
     assert!(seen.join("etc/passwd").exists(), "the exported tree has the container's files");
-    assert!(std::fs::write(seen.join("new"), "").is_err(), "a read-only root is read-only on the host's side too");
+    assert!(
+        std::fs::write(seen.join("new"), "").is_err(),
+        "a read-only root is read-only on the host's side too"
+    );
     sandbox.delete(DeleteMode::Force).await.unwrap();
     assert!(stage.rootfs.path().join("etc/passwd").exists());
 }
@@ -137,7 +143,7 @@ async fn processes_have_streams_and_ends() {
 
     let first = container.process().await.unwrap();
     assert_eq!(first.id(), &eid("c"));
-    stage.agent.end(&cid("c"), &eid("c"), 5);
+    assert!(stage.agent.end(&cid("c"), &eid("c"), 5));
     assert_eq!(first.wait().await.unwrap(), 5);
     assert_eq!(container.status().await.unwrap().exit_code, Some(5));
     sandbox.delete(DeleteMode::Force).await.unwrap();
@@ -151,7 +157,10 @@ async fn another_runtime_takes_over() {
     let there = second.fetch_sandbox(&sid("web")).await.unwrap();
     there.pause().await.unwrap();
     assert_eq!(stage.vmm.count(Step::Reattach), 1);
-    assert_eq!(here.container(&cid("c")).stop(StopMode::Force).await.unwrap_err().kind(), ErrorKind::WrongState);
+    assert_eq!(
+        here.container(&cid("c")).stop(StopMode::Force).await.unwrap_err().kind(),
+        ErrorKind::WrongState
+    );
     here.resume().await.unwrap();
     there.container(&cid("c")).stop(StopMode::Graceful).await.unwrap();
     assert_eq!(here.container(&cid("c")).wait().await.unwrap(), 143);

@@ -18,16 +18,24 @@ pub(super) fn check(config: &HypervisorConfig, kind: HypervisorKind, report: &mu
         let path = config.kernel_path.as_path();
         check_file("kernel_path", path, Wanted::File, hashes.kernel.as_deref(), report);
     } else if boots {
-        report.add("kernel_path", Problem::Missing("make a guest with `virtc guest build` and name its kernel"));
+        report.add(
+            "kernel_path",
+            Problem::Missing("make a guest with `virtc guest build` and name its kernel"),
+        );
     }
 
     match (&config.image_path, &config.initrd_path) {
         (Some(_), Some(_)) => report.add(
             "image_path",
-            Problem::Conflict { other: "initrd_path", remedy: "a guest has one root: leave one of the two out" },
+            Problem::Conflict {
+                other: "initrd_path",
+                remedy: "a guest has one root: leave one of the two out",
+            },
         ),
-        (None, None) if boots => report
-            .add("initrd_path", Problem::Missing("make a guest with `virtc guest build` and name its initrd or image")),
+        (None, None) if boots => report.add(
+            "initrd_path",
+            Problem::Missing("make a guest with `virtc guest build` and name its initrd or image"),
+        ),
         (Some(_) | None, Some(_) | None) => {}
     }
     let optional = [

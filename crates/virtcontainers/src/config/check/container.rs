@@ -43,7 +43,8 @@ pub(super) fn check(config: &ContainerConfig, report: &mut Report) -> Option<Con
             // The spec has a process of its own; what else the command says would be lost.
             let silent = Cmd { stdin: config.cmd.stdin, detach: config.cmd.detach, ..Cmd::default() };
             if config.cmd != silent {
-                let remedy = "write the command into the spec; only `stdin` and `detach` can be given beside it";
+                let remedy =
+                    "write the command into the spec; only `stdin` and `detach` can be given beside it";
                 report.add("cmd", Problem::Conflict { other: "custom_spec", remedy });
             }
             if config.resources.is_some() {

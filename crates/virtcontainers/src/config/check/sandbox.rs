@@ -76,25 +76,36 @@ fn check_channel(config: &SandboxConfig, report: &mut Report) {
     if wants_vsock && transport == Transport::VirtioSerial {
         report.add(
             "hypervisor_config.transport",
-            Problem::Conflict { other: "use_vsock", remedy: "choose a vsock transport, or leave use_vsock out" },
+            Problem::Conflict {
+                other: "use_vsock",
+                remedy: "choose a vsock transport, or leave use_vsock out",
+            },
         );
     }
     let conflict = |remedy| Problem::Conflict { other: "hypervisor_config.transport", remedy };
     match (config.proxy_type, transport) {
-        (ProxyKind::None, Transport::VirtioSerial) => report
-            .add("proxy_type", conflict("virtio-serial needs a proxy: use \"kata\", \"kata-built-in\" or \"auto\"")),
+        (ProxyKind::None, Transport::VirtioSerial) => report.add(
+            "proxy_type",
+            conflict("virtio-serial needs a proxy: use \"kata\", \"kata-built-in\" or \"auto\""),
+        ),
         (ProxyKind::Kata | ProxyKind::KataBuiltIn, Transport::Vsock | Transport::HybridVsock) => {
             report.add("proxy_type", conflict("a vsock needs no proxy: use \"none\" or \"auto\""));
         }
         (ProxyKind::Noop, _) if config.agent_type != AgentKind::Noop => {
             report.add(
                 "proxy_type",
-                Problem::Conflict { other: "agent_type", remedy: "the noop proxy goes with the noop agent only" },
+                Problem::Conflict {
+                    other: "agent_type",
+                    remedy: "the noop proxy goes with the noop agent only",
+                },
             );
         }
         (ProxyKind::Kata | ProxyKind::KataBuiltIn, _) if wants_vsock => report.add(
             "proxy_type",
-            Problem::Conflict { other: "use_vsock", remedy: "a vsock needs no proxy: use \"none\" or \"auto\"" },
+            Problem::Conflict {
+                other: "use_vsock",
+                remedy: "a vsock needs no proxy: use \"none\" or \"auto\"",
+            },
         ),
         (
             ProxyKind::Auto | ProxyKind::None | ProxyKind::Kata | ProxyKind::KataBuiltIn | ProxyKind::Noop,

@@ -2,7 +2,7 @@
 
 use std::{fs, io};
 
-use virtcontainers_store::{Ledger, Lease, StoreError, StoreExt as _};
+use virtcontainers_store::{Lease, Ledger, StoreError, StoreExt as _};
 
 use super::super::{Ending, Resource, SandboxPhase, SandboxRecord};
 use crate::{

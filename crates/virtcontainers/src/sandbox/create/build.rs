@@ -48,7 +48,8 @@ pub(super) async fn build(
 
     start_share(steps, shared, spec, &layout).await?;
     let announcement = start_stream(steps, shared, spec, &layout).await?;
-    let vm = launch(steps, shared, spec, &layout, announcement.as_ref().map(Announcement::port), release).await?;
+    let vm =
+        launch(steps, shared, spec, &layout, announcement.as_ref().map(Announcement::port), release).await?;
     shared.watch(vm.as_ref());
 
     // The guest boots meanwhile.
@@ -68,7 +69,8 @@ pub(super) async fn build(
         connect::handshake(shared, vm.as_ref(), readiness, connector.as_ref(), &address, within).await?;
     populate(steps, shared, spec, &layout, vm.as_ref(), agent.as_ref(), containers).await?;
 
-    let machine = Machine { vm: vm.record(), agent: (layout.stream != Stream::None).then(|| address.clone()) };
+    let machine =
+        Machine { vm: vm.record(), agent: (layout.stream != Stream::None).then(|| address.clone()) };
     let held: Vec<_> =
         steps.held().iter().filter(|held| !matches!(held, Resource::Container { .. })).cloned().collect();
     let birth = steps.ledger_mut();
@@ -89,7 +91,10 @@ async fn start_share(
 ) -> Result<(), Error> {
     let Some(served) = &layout.share else { return Ok(()) };
     let dir = shared.runtime().sandbox_dir(shared.id());
-    steps.step("share", Resource::Share, async { virtcontainers_device::Share::new(&dir).make() }).await.map_err(flat)?;
+    steps
+        .step("share", Resource::Share, async { virtcontainers_device::Share::new(&dir).make() })
+        .await
+        .map_err(flat)?;
     match served {
         Served::Nobody | Served::Vmm => Ok(()),
         Served::Virtiofsd { program } => {
@@ -113,8 +118,9 @@ async fn start_stream(
         Stream::Vsock { cid } => Ok(announces.then(|| Announcement::vsock(*cid)).transpose()?),
         Stream::Hybrid { daemon } => {
             let dir = shared.runtime().sandbox_dir(shared.id());
-            let announcement =
-                announces.then(|| Announcement::hybrid(&dir, vhost_vsock::VSOCK_SOCKET, HYBRID_PORT)).transpose()?;
+            let announcement = announces
+                .then(|| Announcement::hybrid(&dir, vhost_vsock::VSOCK_SOCKET, HYBRID_PORT))
+                .transpose()?;
             start_daemon(steps, Role::VsockDaemon, share::start_vsock_daemon(shared, daemon)).await?;
             Ok(announcement)
         }
@@ -173,9 +179,14 @@ async fn prepare_containers(
     };
     let mut prepared = Vec::with_capacity(spec.containers().len());
     for (place, plan) in (0..).zip(spec.containers()) {
-        let intent = Resource::Container { id: plan.id().clone() };
-        let prepare = async { container::prepare(shared, plan, traits, layout.share.is_some(), place) };
-        prepared.push(steps.step("container files", intent, prepare).await.map_err(flat)?);
+        let shares_files = layout.share.is_some();
+        let prepare = async { container::prepare(shared, plan, traits, shares_files, place) };
+        prepared.push(if shares_files {
+            let intent = Resource::Container { id: plan.id().clone() };
+            steps.step("container files", intent, prepare).await.map_err(flat)?
+        } else {
+            prepare.await?
+        });
     }
     Ok(prepared)
 }

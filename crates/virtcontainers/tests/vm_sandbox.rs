@@ -1,0 +1,265 @@
+//! The library with real virtual machines, one at a time. They need root, QEMU, virtiofsd, vhost-device-vsock, a guest
+//! image (`VC_GUEST_DIR`, or build/guest in the workspace) and Debian's busybox-static; what is missing fails the test.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test tells by panicking")]
+
+use std::{
+    fs,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    sync::{Mutex, MutexGuard},
+};
+use virtcontainers::{
+    Cmd, ContainerConfig, ContainerId, ContainerState, DeleteMode, ErrorKind, KernelParam, MiB, Mount,
+    Process, ProxyKind, Runtime, SandboxConfig, SandboxId, SandboxState, Seconds, SharedFs, StopMode,
+    Transport,
+};
+use virtcontainers_testkit::TestRoot;
+
+/// A machine under TCG takes a core: two at once would time out for want of it.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
+
+/// A root directory, a root filesystem of busybox, and the turn of this test.
+struct Stage {
+    rootfs: tempfile::TempDir,
+    root: TestRoot,
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl Stage {
+    async fn new() -> Self {
+        let turn = ONE_AT_A_TIME.lock().await;
+        Self { rootfs: busybox(), root: TestRoot::new(), _turn: turn }
+    }
+
+    fn runtime(&self) -> Runtime {
+        Runtime::builder().root(self.root.path()).helper_program(example("helper")).build().unwrap()
+    }
+
+    fn shell(&self, id: &str, script: &str) -> ContainerConfig {
+        ContainerConfig::new(id, self.rootfs.path(), ["/bin/sh", "-c", script])
+    }
+
+    fn config(&self, id: &str) -> SandboxConfig {
+        let guest = guest_dir();
+        let mut config = SandboxConfig { id: id.into(), ..SandboxConfig::default() };
+        config.hypervisor_config.kernel_path = guest.join("vmlinux");
+        config.hypervisor_config.initrd_path = Some(guest.join("initrd.img"));
+        config.hypervisor_config.memory_size = MiB(512);
+        config
+    }
+}
+
+fn guest_dir() -> PathBuf {
+    let dir = std::env::var_os("VC_GUEST_DIR")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../build/guest"), PathBuf::from);
+    dir.canonicalize().unwrap_or_else(|error| {
+        panic!(
+            "no guest image in {}: {error}; make one with `virtc guest build`, or set VC_GUEST_DIR",
+            dir.display()
+        )
+    })
+}
+
+fn busybox() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["bin", "etc", "proc", "sys", "dev", "tmp", "data"] {
+        fs::create_dir(dir.path().join(name)).unwrap();
+    }
+    fs::copy("/bin/busybox", dir.path().join("bin/busybox"))
+        .unwrap_or_else(|error| panic!("no /bin/busybox: {error}; `apt-get install busybox-static`"));
+    for tool in ["sh", "cat", "echo", "sleep", "true", "id", "uname", "hostname", "ls"] {
+        symlink("busybox", dir.path().join("bin").join(tool)).unwrap();
+    }
+    fs::write(dir.path().join("etc/passwd"), "root:x:0:0::/root:/bin/sh\nbob:x:1000:1000::/:/bin/sh\n")
+        .unwrap();
+    dir
+}
+
+/// A program among this package's examples, which `cargo test` builds beside the tests.
+fn example(name: &str) -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let program = test.ancestors().nth(2).unwrap().join("examples").join(name);
+    assert!(program.exists(), "{} is missing: `cargo build --examples`", program.display());
+    program
+}
+
+fn cid(id: &str) -> ContainerId {
+    ContainerId::new(id).unwrap()
+}
+
+fn sid(id: &str) -> SandboxId {
+    SandboxId::new(id).unwrap()
+}
+
+async fn output(process: &Process) -> (String, i32) {
+    let (mut text, mut errors) = (String::new(), String::new());
+    let (mut stdout, mut stderr) = (process.stdout(), process.stderr());
+    let (out, err) = tokio::join!(stdout.read_to_string(&mut text), stderr.read_to_string(&mut errors));
+    out.and(err).unwrap();
+    (text + &errors, process.wait().await.unwrap())
+}
+
+/// What works whatever the transport and the share.
+async fn whole_tour(stage: &Stage, mut config: SandboxConfig) {
+    let (data, secret) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut first =
+        stage.shell("first", "hostname; id; echo kept > /data/file; echo no > /secret/file; exit 3");
+    first.mounts = vec![
+        Mount::bind(data.path(), "/data"),
+        Mount { read_only: true, ..Mount::bind(secret.path(), "/secret") },
+    ];
+    config.hostname = "tour".into();
+    config.containers = vec![first, stage.shell("second", "sleep 1000")];
+    let sandbox =
+        stage.runtime().run_sandbox(config).await.unwrap_or_else(|error| panic!("{}", error.report()));
+    assert!(!sandbox.agent_info().await.unwrap().protocol_version.is_empty());
+
+    let first = sandbox.container(&cid("first"));
+    let (text, code) = output(&first.process().await.unwrap()).await;
+    assert!(text.starts_with("tour\nuid=0(root)"), "{text}");
+    assert!(text.contains("Read-only file system"), "{text}");
+    assert_eq!(code, 3);
+    assert_eq!(fs::read_to_string(data.path().join("file")).unwrap(), "kept\n");
+    assert!(!secret.path().join("file").exists());
+
+    let second = sandbox.container(&cid("second"));
+    let cat = second.exec(Cmd { stdin: true, user: "bob".into(), ..Cmd::new(["cat"]) }).await.unwrap();
+    let mut stdin = cat.stdin();
+    stdin.write_all(b"to and fro").await.unwrap();
+    stdin.shutdown().await.unwrap();
+    assert_eq!(output(&cat).await, ("to and fro".into(), 0));
+
+    let late = sandbox.create_container(stage.shell("late", "exit 0")).await.unwrap();
+    late.start().await.unwrap();
+    assert_eq!(late.wait().await.unwrap(), 0);
+    late.delete(DeleteMode::IfStopped).await.unwrap();
+
+    sandbox.pause().await.unwrap();
+    sandbox.resume().await.unwrap();
+    second.pause().await.unwrap();
+    second.resume().await.unwrap();
+    second.stop(StopMode::Force).await.unwrap();
+    assert_eq!(second.status().await.unwrap().exit_code, Some(137));
+    sandbox.stop(StopMode::Graceful).await.unwrap();
+    assert_eq!(sandbox.status().await.unwrap().state, SandboxState::Stopped);
+    sandbox.delete(DeleteMode::IfStopped).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn vm_tour_over_hybrid_vsock_and_virtio_fs() {
+    let stage = Stage::new().await;
+    let mut config = stage.config("tour");
+    config.hypervisor_config.transport = Transport::HybridVsock;
+    whole_tour(&stage, config).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn vm_tour_over_virtio_serial_and_9p() {
+    let stage = Stage::new().await;
+    let mut config = stage.config("tour");
+    config.hypervisor_config.transport = Transport::VirtioSerial;
+    config.hypervisor_config.shared_fs = SharedFs::Virtio9p;
+    config.proxy_type = ProxyKind::Kata;
+    whole_tour(&stage, config).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn vm_tour_with_the_proxy_built_in() {
+    let stage = Stage::new().await;
+    let mut config = stage.config("tour");
+    config.hypervisor_config.transport = Transport::VirtioSerial;
+    config.proxy_type = ProxyKind::KataBuiltIn;
+    whole_tour(&stage, config).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn vm_sandbox_outlives_its_creator() {
+    let stage = Stage::new().await;
+    let mut creator = Command::new(example("create_and_start"))
+        .args([guest_dir().as_path(), stage.rootfs.path()])
+        .args(["/bin/sh", "-c", "echo up; sleep 1000"])
+        .env("VC_ROOT", stage.root.path())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = [0; 3];
+    std::io::Read::read_exact(&mut creator.stdout.take().unwrap(), &mut said).unwrap();
+    creator.kill().unwrap();
+    creator.wait().unwrap();
+
+    let runtime = stage.runtime();
+    let (name, status) = runtime.list_sandboxes().await.unwrap().remove(0);
+    assert_eq!(status.unwrap().state, SandboxState::Running);
+    let sandbox = runtime.fetch_sandbox(&sid(&name)).await.unwrap();
+    let container = sandbox.container(&cid("1"));
+    assert_eq!(
+        output(&container.exec(Cmd::new(["echo", "still here"])).await.unwrap()).await.0,
+        "still here\n"
+    );
+    sandbox.pause().await.unwrap();
+    sandbox.resume().await.unwrap();
+    sandbox.delete(DeleteMode::Force).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn vm_that_was_killed_is_seen_and_cleaned_up() {
+    let stage = Stage::new().await;
+    let mut config = stage.config("victim");
+    config.containers = vec![stage.shell("c", "sleep 1000")];
+    let sandbox = stage.runtime().run_sandbox(config).await.unwrap();
+    let container = sandbox.container(&cid("c"));
+    let mut wait = std::pin::pin!(container.wait());
+    let early = tokio::time::timeout(Duration::from_secs(1), &mut wait).await;
+    assert!(early.is_err(), "it sleeps: {early:?}");
+    let pid = sandbox.status().await.unwrap().vmm_pid.unwrap();
+    Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap();
+    sandbox.wait_exit().await.unwrap();
+    assert_eq!(wait.await.unwrap_err().kind(), ErrorKind::Hypervisor);
+    let status = stage.runtime().sandbox_status(&sid("victim")).await.unwrap();
+    assert_eq!((status.state, status.containers[0].state), (SandboxState::Stopped, ContainerState::Stopped));
+    assert!(status.reason.unwrap().contains("died"));
+    stage.runtime().delete_sandbox(&sid("victim"), DeleteMode::IfStopped).await.unwrap();
+}
+
+/// Each ends in one error of the right kind, within a bounded time; the stage sees that nothing is left.
+#[tokio::test(flavor = "multi_thread")]
+async fn vm_that_does_not_come_up_says_why() {
+    let stage = Stage::new().await;
+    let mut panics = stage.config("panics");
+    panics.hypervisor_config.kernel_params = vec![KernelParam::new("rdinit", "/nonexistent")];
+    let error = stage.runtime().create_sandbox(panics).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Hypervisor, "{error}");
+    assert!(error.console().iter().any(|line| line.contains("Kernel panic")), "{error}");
+
+    let mut refuses = stage.config("refuses");
+    refuses.hypervisor_config.hypervisor_params = vec![KernelParam::new("-no-such-option", "")];
+    let error = stage.runtime().create_sandbox(refuses).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Hypervisor, "{error}");
+    assert!(error.report().to_string().contains("no-such-option"), "{}", error.report());
+
+    let mut silent = stage.config("silent");
+    silent.agent_config.boot_timeout = Seconds(1);
+    silent.hypervisor_config.kernel_params = vec![KernelParam::new("initcall_debug", "")];
+    let begin = std::time::Instant::now();
+    let error = stage.runtime().create_sandbox(silent).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
+    assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn vm_create_without_a_caller_leaves_nothing() {
+    let stage = Stage::new().await;
+    let config = stage.config("gone");
+    let runtime = stage.runtime();
+    let cut = tokio::time::timeout(Duration::from_millis(1500), runtime.create_sandbox(config)).await;
+    assert!(cut.is_err(), "a guest boots in less than 1.5 s here: cut earlier");
+    let after = runtime.delete_sandbox(&sid("gone"), DeleteMode::Force).await.unwrap_err();
+    assert_eq!(after.kind(), ErrorKind::NotFound);
+}
