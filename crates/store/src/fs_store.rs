@@ -25,7 +25,7 @@ use std::{
 
 use async_trait::async_trait;
 use rustix::{
-    fs::{Mode, OFlags, RenameFlags},
+    fs::{Dir, Mode, OFlags, RenameFlags},
     io::Errno,
 };
 use serde_json::value::RawValue;
@@ -250,18 +250,22 @@ impl Store for FsStore {
 
     fn list_containers(&self, id: &SandboxId) -> Result<Vec<Listed<Box<RawValue>>>, StoreError> {
         let path = self.sandbox_dir(id).join("containers");
-        let sandbox = self.open_sandbox(id)?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY;
-        let dir = match open_beneath(sandbox.as_fd(), Path::new("containers"), flags, Mode::empty()) {
+        let below = format!("{id}/containers");
+        let dir = match open_beneath(self.sandboxes.as_fd(), Path::new(&below), flags, Mode::empty()) {
             Ok(dir) => dir,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                self.open_sandbox(id)?; // a sandbox without containers, or none
+                return Ok(Vec::new());
+            }
             Err(error) => return Err(StoreError::io("open", path)(error)),
         };
+        let dir = Dir::new(dir).map_err(StoreError::io("list", &path))?;
         let load = |name: &str| match ContainerId::new(name) {
             Ok(container) => self.load_container(id, &container),
             Err(_) => Err(StoreError::Foreign { path: path.join(name) }),
         };
-        self.list_dir(dir.as_fd(), &path, load)
+        self.list_dir(dir, &path, load)
     }
 
     fn forget(&self, lease: Lease) -> Result<(), StoreError> {
@@ -273,6 +277,8 @@ impl Store for FsStore {
             Ok(id) => self.load(&id),
             Err(_) => Err(StoreError::Foreign { path: self.sandboxes_path.join(name) }),
         };
-        self.list_dir(self.sandboxes.as_fd(), &self.sandboxes_path, load)
+        let path = &self.sandboxes_path;
+        let dir = Dir::read_from(&self.sandboxes).map_err(StoreError::io("list", path))?;
+        self.list_dir(dir, path, load)
     }
 }

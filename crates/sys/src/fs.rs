@@ -106,7 +106,8 @@ pub fn read_bounded(file: OwnedFd, limit: u64) -> io::Result<Vec<u8>> {
     }
     let size = u64::try_from(stat.st_size).unwrap_or(0);
     let mut bytes = Vec::with_capacity(usize::try_from(size.min(limit)).unwrap_or(0) + 1);
-    File::from(file).take(limit + 1).read_to_end(&mut bytes)?;
+    // Up to the size alone: a file that is replaced as a whole does not grow, so no read asks for the end.
+    File::from(file).take(size.min(limit + 1)).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("more than {limit} bytes")));
     }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{Mode, OFlags},
+    fs::{Dir, Mode, OFlags},
     io::Errno,
 };
 use virtcontainers_sys::fs::{Durability, fsync_dir, open_beneath, read_bounded, write_atomically};
@@ -76,12 +76,12 @@ impl FsStore {
     /// Lists the entries of `dir` by name, leaving out those on their way in or out and those that vanish meanwhile.
     pub(super) fn list_dir<T>(
         &self,
-        dir: BorrowedFd<'_>,
+        dir: Dir,
         path: &Path,
         load: impl Fn(&str) -> Result<T, StoreError>,
     ) -> Result<Vec<Listed<T>>, StoreError> {
         let mut names = Vec::new();
-        for entry in rustix::fs::Dir::read_from(dir).map_err(StoreError::io("list", path))? {
+        for entry in dir {
             let entry = entry.map_err(StoreError::io("list", path))?;
             let name = entry.file_name().to_string_lossy();
             if !name.starts_with('.') {
