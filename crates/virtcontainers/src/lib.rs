@@ -44,6 +44,11 @@
 //!
 //! The directory `examples` holds the same with a real virtual machine.
 
+/// The example in the README compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
+
 mod container;
 mod drive;
 mod error;

@@ -116,7 +116,9 @@ async fn whole_tour(stage: &Stage, mut config: SandboxConfig) {
         Mount { read_only: true, ..Mount::bind(secret.path(), "/secret") },
     ];
     config.hostname = "tour".into();
-    config.containers = vec![first, stage.shell("second", "sleep 1000")];
+    let mut second = stage.shell("second", "sleep 1000");
+    second.resources = Some(serde_json::from_str(r#"{"pids":{"limit":33}}"#).unwrap());
+    config.containers = vec![first, second];
     let sandbox =
         stage.runtime().run_sandbox(config).await.unwrap_or_else(|error| panic!("{}", error.report()));
     assert!(!sandbox.agent_info().await.unwrap().protocol_version.is_empty());
@@ -136,10 +138,10 @@ async fn whole_tour(stage: &Stage, mut config: SandboxConfig) {
     stdin.shutdown().await.unwrap();
     assert_eq!(output(&cat).await, ("to and fro".into(), 0));
 
-    let late = sandbox.create_container(stage.shell("late", "exit 0")).await.unwrap();
-    late.start().await.unwrap();
-    assert_eq!(late.wait().await.unwrap(), 0);
-    late.delete(DeleteMode::IfStopped).await.unwrap();
+    let limits = second.exec(Cmd::new(["cat", "/sys/fs/cgroup/pids.max"])).await.unwrap();
+    assert_eq!(output(&limits).await, ("33\n".into(), 0));
+
+    links_stay_inside(stage, &sandbox).await;
 
     sandbox.pause().await.unwrap();
     sandbox.resume().await.unwrap();
@@ -150,6 +152,27 @@ async fn whole_tour(stage: &Stage, mut config: SandboxConfig) {
     sandbox.stop(StopMode::Graceful).await.unwrap();
     assert_eq!(sandbox.status().await.unwrap().state, SandboxState::Stopped);
     sandbox.delete(DeleteMode::IfStopped).await.unwrap();
+}
+
+/// Symbolic links in a container's root lead nowhere on the host: a process finds nothing behind one, and a mount that
+/// is to be made below one is refused.
+async fn links_stay_inside(stage: &Stage, sandbox: &virtcontainers::Sandbox) {
+    let (hidden, volume) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    fs::write(hidden.path().join("key"), "of the host").unwrap();
+    symlink(hidden.path(), stage.rootfs.path().join("leak")).unwrap();
+    let mut late = stage.shell("late", "cat /leak/key");
+    late.mounts = vec![Mount::bind(volume.path(), "/leak/inner")];
+    assert_eq!(sandbox.create_container(late.clone()).await.unwrap_err().kind(), ErrorKind::Agent);
+    late.mounts.clear();
+    let late = sandbox.create_container(late).await.unwrap();
+    late.start().await.unwrap();
+    let (text, code) = output(&late.process().await.unwrap()).await;
+    assert_eq!(code, 1, "{text}");
+    assert!(!text.contains("of the host"), "{text}");
+    late.delete(DeleteMode::IfStopped).await.unwrap();
+    let there: Vec<_> =
+        fs::read_dir(hidden.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(there, ["key"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -63,7 +63,7 @@ pub struct SandboxConfig {
     /// Size of each container's `/dev/shm`; 64 MiB when zero.
     #[serde(skip_serializing_if = "is_default")]
     pub shm_size: Bytes,
-    /// All containers share one pid namespace.
+    /// All containers share one pid namespace. Not built.
     #[serde(skip_serializing_if = "is_default")]
     pub share_pid_ns: bool,
     /// Keep resources in memory between calls. Handles of this library always do, and release them when the last

@@ -8,10 +8,10 @@ use oci_spec::runtime::{
 use super::{GuestContainer, SandboxTraits, guest_dir, mounts, process};
 use crate::config::{ConfigError, ContainerPlan};
 
-/// Private to each container. Not the network, which is the sandbox's; not the pids, which the agent arranges, for
+/// Private to each container, its view of its own limits included. Not the network, which is the sandbox's; not the pids, which the agent arranges, for
 /// whether they are shared is a property of the sandbox.
-const NAMESPACES: [LinuxNamespaceType; 3] =
-    [LinuxNamespaceType::Mount, LinuxNamespaceType::Uts, LinuxNamespaceType::Ipc];
+const NAMESPACES: [LinuxNamespaceType; 4] =
+    [LinuxNamespaceType::Mount, LinuxNamespaceType::Uts, LinuxNamespaceType::Ipc, LinuxNamespaceType::Cgroup];
 
 pub(super) fn guest_container(
     plan: &ContainerPlan,

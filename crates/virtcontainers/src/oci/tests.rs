@@ -40,7 +40,12 @@ fn defaults_isolate() {
         .collect();
     assert_eq!(
         namespaces,
-        [LinuxNamespaceType::Mount, LinuxNamespaceType::Uts, LinuxNamespaceType::Ipc],
+        [
+            LinuxNamespaceType::Mount,
+            LinuxNamespaceType::Uts,
+            LinuxNamespaceType::Ipc,
+            LinuxNamespaceType::Cgroup
+        ],
         "the network is the sandbox's, the pids are arranged by the agent"
     );
     let process = spec.process().as_ref().unwrap();

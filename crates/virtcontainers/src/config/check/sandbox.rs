@@ -29,6 +29,7 @@ pub(super) fn check(config: &SandboxConfig, host: &HostFacts, report: &mut Repor
     for key in config.annotations.keys().filter(|key| key.starts_with(CONFIG_ANNOTATIONS)) {
         report.add(&format!("annotations.{key}"), Problem::NotBuilt);
     }
+    report.not_built("share_pid_ns", config.share_pid_ns);
     report.not_built("systemd_cgroup", config.systemd_cgroup);
     report.not_built("sandbox_cgroup_only", config.sandbox_cgroup_only);
     report.not_built("enable_agent_pid_ns", config.enable_agent_pid_ns);
