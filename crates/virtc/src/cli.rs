@@ -8,7 +8,12 @@ mod sandbox;
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{
+    Args, Parser, Subcommand,
+    builder::{PathBufValueParser, TypedValueParser},
+};
+use tracing_subscriber::{EnvFilter, filter::ParseError};
+use virtcontainers::SandboxId;
 
 pub(crate) use container::{ContainerArgs, ContainerCommand, ContainerVerb};
 pub(crate) use guest::{BuildArgs, GuestCommand, GuestVerb, InfoArgs};
@@ -58,9 +63,20 @@ pub(crate) struct Global {
         env = "VIRTC_LOG",
         value_name = "FILTER",
         default_value = "warn",
+        value_parser = log_filter,
         help_heading = "Global options"
     )]
     pub(crate) log: String,
+}
+
+/// A path, from the directory where virtc was called.
+fn path_from_here() -> impl TypedValueParser<Value = PathBuf> {
+    PathBufValueParser::new().try_map(std::path::absolute::<PathBuf>)
+}
+
+/// Accepts what the log understands.
+fn log_filter(text: &str) -> Result<String, ParseError> {
+    EnvFilter::try_new(text).map(|_| text.to_owned())
 }
 
 /// The commands.
@@ -101,7 +117,7 @@ pub(crate) struct RunArgs {
     pub(crate) machine: MachineArgs,
     /// Name of the sandbox and its container [default: a random one]
     #[arg(long, value_name = "NAME")]
-    pub(crate) name: Option<String>,
+    pub(crate) name: Option<SandboxId>,
     /// Delete the sandbox when the command ends
     #[arg(long)]
     pub(crate) rm: bool,

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use virtcontainers::{
-    Cmd, ContainerConfig, HypervisorConfig, KataAgentConfig, KernelParam, Mount, RootFs, Runtime, SandboxConfig,
-    Seconds,
+    Cmd, ContainerConfig, HypervisorConfig, KataAgentConfig, KernelParam, Mount, RootFs, Runtime,
+    SandboxConfig, Seconds,
 };
 use virtcontainers_guest_image::{GuestImage, default_locations};
 
@@ -28,8 +28,9 @@ pub(crate) fn runtime(global: &Global, host: &HostConfig) -> Result<Runtime, Cli
 /// A name for a sandbox that was given none.
 pub(crate) fn random_name() -> Result<String, CliError> {
     let mut bytes = [0_u8; 6];
-    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
-        .map_err(|errno| CliError::Io { what: "cannot draw a random name".to_owned(), source: errno.into() })?;
+    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()).map_err(|errno| {
+        CliError::Io { what: "cannot draw a random name".to_owned(), source: errno.into() }
+    })?;
     Ok(bytes.iter().fold("vc-".to_owned(), |name, byte| format!("{name}{byte:02x}")))
 }
 
@@ -38,7 +39,7 @@ pub(crate) fn sandbox(name: String, args: &MachineArgs, host: HostConfig) -> Res
     let HostConfig { guest, hypervisor, agent, .. } = host;
     let (mut hypervisor, mut agent) = (hypervisor, agent);
     apply(args, &mut hypervisor, &mut agent);
-    find_guest(args.guest.as_deref().or(guest.as_deref()), &mut hypervisor)?;
+    find_guest(args.guest.as_deref(), guest.as_deref(), &mut hypervisor)?;
     Ok(SandboxConfig {
         id: name,
         hypervisor_config: hypervisor,
@@ -60,9 +61,10 @@ pub(crate) fn apply(args: &MachineArgs, hypervisor: &mut HypervisorConfig, agent
     set(&mut hypervisor.accelerator, args.accel.as_ref());
     set(&mut hypervisor.transport, args.transport.as_ref());
     set(&mut hypervisor.shared_fs, args.shared_fs.as_ref());
-    if args.kernel.is_some() {
-        hypervisor.kernel_path = args.kernel.clone().unwrap_or_default();
+    if let Some(kernel) = &args.kernel {
+        hypervisor.kernel_path.clone_from(kernel);
         hypervisor.initrd_path.clone_from(&args.initrd);
+        hypervisor.image_path = None;
     }
     if args.hypervisor.is_some() {
         hypervisor.hypervisor_path.clone_from(&args.hypervisor);
@@ -75,20 +77,33 @@ pub(crate) fn apply(args: &MachineArgs, hypervisor: &mut HypervisorConfig, agent
     }
 }
 
-/// Fills in kernel and initrd from the guest image, unless they are given.
-pub(crate) fn find_guest(named: Option<&Path>, hypervisor: &mut HypervisorConfig) -> Result<(), CliError> {
-    if hypervisor.kernel_path != Path::new("") && named.is_none() {
+/// Fills in kernel and initrd from the guest image that the command line names, or, where nothing says what to boot,
+/// from the one of this host.
+pub(crate) fn find_guest(
+    named: Option<&Path>,
+    of_host: Option<&Path>,
+    hypervisor: &mut HypervisorConfig,
+) -> Result<(), CliError> {
+    let given = !hypervisor.kernel_path.as_os_str().is_empty()
+        || hypervisor.initrd_path.is_some()
+        || hypervisor.image_path.is_some();
+    if named.is_none() && given {
         return Ok(());
     }
-    let image = guest_image(named)?;
+    let image = guest_image(named, of_host)?;
     hypervisor.kernel_path = image.kernel();
     hypervisor.initrd_path = Some(image.initrd());
+    hypervisor.image_path = None;
     Ok(())
 }
 
-/// The guest image in the named directory, or the first one in the places where it is looked for.
-pub(crate) fn guest_image(named: Option<&Path>) -> Result<GuestImage, CliError> {
-    if let Some(dir) = named {
+/// The guest image in the named directory, else the one that the environment or the host's settings name, else the
+/// first in the places where it is looked for.
+pub(crate) fn guest_image(named: Option<&Path>, of_host: Option<&Path>) -> Result<GuestImage, CliError> {
+    let of_environment = std::env::var_os("VIRTC_GUEST_DIR").filter(|dir| !dir.is_empty()).map(PathBuf::from);
+    if let Some(dir) = named.or(of_environment.as_deref()).or(of_host) {
+        let dir = std::path::absolute(dir)
+            .map_err(|source| CliError::Io { what: format!("cannot use {}", dir.display()), source })?;
         return Ok(GuestImage::open(dir)?);
     }
     let looked = guest_locations();
@@ -129,7 +144,7 @@ pub(crate) fn container(
     let mounts = args.volumes.iter().map(|text| volume(text)).collect::<Result<_, _>>()?;
     Ok(ContainerConfig {
         id: name,
-        root_fs: RootFs::directory(absolute(rootfs)?),
+        root_fs: RootFs::directory(rootfs),
         readonly_rootfs: args.read_only,
         cmd: command(process),
         mounts,
@@ -152,21 +167,17 @@ pub(crate) fn command(args: &ProcessArgs) -> Cmd {
 
 /// Reads `SRC:DST[:ro]`.
 fn volume(text: &str) -> Result<Mount, CliError> {
+    let wrong = || CliError::Usage(format!("{text:?} is no volume: write SRC:DST or SRC:DST:ro"));
     let words: Vec<_> = text.split(':').collect();
     let (source, destination, read_only) = match words.as_slice() {
         [source, destination] | [source, destination, "rw"] => (*source, *destination, false),
         [source, destination, "ro"] => (*source, *destination, true),
-        _ => return Err(CliError::Usage(format!("{text:?} is no volume: write SRC:DST or SRC:DST:ro"))),
+        _ => return Err(wrong()),
     };
-    Ok(Mount {
-        source: absolute(Path::new(source))?,
-        destination: destination.into(),
-        read_only,
-        ..Mount::default()
-    })
-}
-
-fn absolute(path: &Path) -> Result<PathBuf, CliError> {
-    std::path::absolute(path)
-        .map_err(|source| CliError::Io { what: format!("cannot make {} absolute", path.display()), source })
+    if source.is_empty() || destination.is_empty() {
+        return Err(wrong());
+    }
+    let source = std::path::absolute(source)
+        .map_err(|source| CliError::Io { what: format!("cannot find the volume {text:?}"), source })?;
+    Ok(Mount { source, destination: destination.into(), read_only, ..Mount::default() })
 }

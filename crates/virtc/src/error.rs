@@ -3,6 +3,7 @@
 use std::{io, path::PathBuf};
 
 use thiserror::Error;
+use virtcontainers::ErrorKind;
 use virtcontainers_guest_image::{BuildError, OpenError};
 
 use crate::exit::{self, Exit};
@@ -47,9 +48,6 @@ pub(crate) enum CliError {
         #[source]
         source: io::Error,
     },
-    /// A command that the guest could not run.
-    #[error("{message}")]
-    Command { message: String, code: i32 },
     /// Some of several things failed; each was reported.
     #[error("{failed} of {all} failed")]
     Several { failed: usize, all: usize },
@@ -63,7 +61,8 @@ impl CliError {
     pub(crate) fn exit(&self) -> Exit {
         Exit::Code(match self {
             Self::Usage(_) | Self::Configuration { .. } => exit::USAGE,
-            Self::Command { code, .. } => *code,
+            Self::Library(error) if error.kind() == ErrorKind::CommandNotFound => exit::NOT_FOUND,
+            Self::Library(error) if error.kind() == ErrorKind::CommandNotExecutable => exit::CANNOT_EXECUTE,
             Self::Interrupted { signal } => 128 + signal,
             Self::Library(_)
             | Self::ReadFile { .. }

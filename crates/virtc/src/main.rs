@@ -20,7 +20,11 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::{cli::{Cli, Command}, error::CliError, exit::Exit};
+use crate::{
+    cli::{Cli, Command},
+    error::CliError,
+    exit::Exit,
+};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -52,10 +56,8 @@ fn run(cli: Cli) -> Result<Exit, CliError> {
 
 /// Log to standard error: warnings, or what `--log` and `VIRTC_LOG` ask for.
 fn start_log(cli: &Cli) {
-    let filter = tracing_subscriber::EnvFilter::try_new(&cli.global.log)
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
     tracing_subscriber::fmt()
-        .with_env_filter(filter)
+        .with_env_filter(tracing_subscriber::EnvFilter::new(&cli.global.log))
         .with_writer(std::io::stderr)
         .with_target(false)
         .without_time()

@@ -9,6 +9,7 @@ use tokio::{
 use virtcontainers::{Process, Signal};
 
 use crate::{
+    cli::ProcessArgs,
     error::CliError,
     terminal::{self, RawMode},
 };
@@ -25,6 +26,21 @@ pub(crate) struct Attach {
     pub(crate) stdin: bool,
     /// The process has a terminal.
     pub(crate) tty: bool,
+}
+
+impl Attach {
+    /// As the command line asks, where this process can do so.
+    ///
+    /// # Errors
+    /// When a terminal is asked for and standard input, which is to be passed on, is none.
+    pub(crate) fn new(args: &ProcessArgs) -> Result<Self, CliError> {
+        if args.tty && args.interactive && !terminal::is_on_stdin() {
+            return Err(CliError::Usage(
+                "-t with -i needs a terminal on standard input: leave -t out".to_owned(),
+            ));
+        }
+        Ok(Self { stdin: args.interactive, tty: args.tty })
+    }
 }
 
 /// Runs the process's streams until it has ended; its exit code.
@@ -69,15 +85,12 @@ async fn feed(process: &Process, how: Attach) -> Result<i32, CliError> {
 
 /// Passes signals and the terminal's size on; never returns but with an error.
 async fn forward(process: &Process, how: Attach) -> Result<i32, CliError> {
-    let hear = |kind| {
-        signal(kind).map_err(|source| CliError::Io { what: "cannot hear signals".to_owned(), source })
-    };
+    let hear =
+        |kind| signal(kind).map_err(|source| CliError::Io { what: "cannot hear signals".to_owned(), source });
     let (mut hangup, mut interrupt) = (hear(SignalKind::hangup())?, hear(SignalKind::interrupt())?);
     let (mut quit, mut terminate) = (hear(SignalKind::quit())?, hear(SignalKind::terminate())?);
     let mut window = hear(SignalKind::window_change())?;
-    if how.tty {
-        resize(process).await;
-    }
+    fit_terminal(process, how).await;
     loop {
         let heard = tokio::select! {
             _ = hangup.recv() => Signal::HUP,
@@ -95,11 +108,18 @@ async fn forward(process: &Process, how: Attach) -> Result<i32, CliError> {
     }
 }
 
+/// Gives the process's terminal the size of this one, so that a command that is about to start finds it so.
+pub(crate) async fn fit_terminal(process: &Process, how: Attach) {
+    if how.tty {
+        resize(process).await;
+    }
+}
+
 async fn resize(process: &Process) {
-    if let Some(size) = terminal::size() {
-        if let Err(error) = process.resize(size).await {
-            tracing::debug!(%error, "the process did not take the terminal's size");
-        }
+    if let Some(size) = terminal::size()
+        && let Err(error) = process.resize(size).await
+    {
+        tracing::debug!(%error, "the process did not take the terminal's size");
     }
 }
 
@@ -108,7 +128,9 @@ async fn pump(
     mut to: impl AsyncWrite + Unpin,
     what: &str,
 ) -> Result<(), CliError> {
-    copy(&mut from, &mut to).await.map_err(|source| CliError::Io { what: format!("cannot pass on {what}"), source })
+    copy(&mut from, &mut to)
+        .await
+        .map_err(|source| CliError::Io { what: format!("cannot pass on {what}"), source })
 }
 
 /// Copies until the end, each piece as soon as it is there.

@@ -17,7 +17,9 @@ impl FromStr for Target {
     type Err = InvalidId;
     fn from_str(text: &str) -> Result<Self, InvalidId> {
         Ok(match text.split_once('/') {
-            Some((sandbox, container)) => Self { sandbox: sandbox.parse()?, container: Some(container.parse()?) },
+            Some((sandbox, container)) => {
+                Self { sandbox: sandbox.parse()?, container: Some(container.parse()?) }
+            }
             None => Self { sandbox: text.parse()?, container: None },
         })
     }

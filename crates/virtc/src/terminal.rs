@@ -17,11 +17,12 @@ impl RawMode {
     /// # Errors
     /// When standard input is no terminal.
     pub(crate) fn enter() -> Result<Self, CliError> {
-        if !termios::isatty(io::stdin()) {
-            return Err(CliError::Usage("-t needs a terminal on standard input: leave -t out".to_owned()));
-        }
-        let broken = |what: &str, errno: rustix::io::Errno| CliError::Io { what: what.to_owned(), source: errno.into() };
-        let before = termios::tcgetattr(io::stdin()).map_err(|errno| broken("cannot read the terminal's mode", errno))?;
+        let broken = |what: &str, errno: rustix::io::Errno| CliError::Io {
+            what: what.to_owned(),
+            source: errno.into(),
+        };
+        let before = termios::tcgetattr(io::stdin())
+            .map_err(|errno| broken("cannot read the terminal's mode", errno))?;
         let mut raw = before.clone();
         raw.make_raw();
         termios::tcsetattr(io::stdin(), OptionalActions::Drain, &raw)
@@ -35,6 +36,11 @@ impl Drop for RawMode {
         // Nothing is left to tell when even this fails: the terminal is gone.
         termios::tcsetattr(io::stdin(), OptionalActions::Drain, &self.0).ok();
     }
+}
+
+/// Whether standard input is a terminal.
+pub(crate) fn is_on_stdin() -> bool {
+    termios::isatty(io::stdin())
 }
 
 /// The size of the terminal on standard output.

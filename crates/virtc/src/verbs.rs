@@ -47,14 +47,15 @@ async fn interruptible<T, E: Into<CliError>>(
     work: impl Future<Output = Result<T, E>>,
 ) -> Result<T, CliError> {
     use tokio::signal::unix::{SignalKind, signal};
-    let hear = |kind| {
-        signal(kind).map_err(|source| CliError::Io { what: "cannot hear signals".to_owned(), source })
-    };
+    let hear =
+        |kind| signal(kind).map_err(|source| CliError::Io { what: "cannot hear signals".to_owned(), source });
     let (mut interrupt, mut terminate) = (hear(SignalKind::interrupt())?, hear(SignalKind::terminate())?);
+    let mut hangup = hear(SignalKind::hangup())?;
     let signal = tokio::select! {
         outcome = work => return outcome.map_err(Into::into),
         _ = interrupt.recv() => SignalKind::interrupt(),
         _ = terminate.recv() => SignalKind::terminate(),
+        _ = hangup.recv() => SignalKind::hangup(),
     };
     runtime.settled().await;
     Err(CliError::Interrupted { signal: signal.as_raw_value() })

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use virtcontainers::{SandboxId, Signal};
 
-use super::ProcessArgs;
+use super::{ProcessArgs, path_from_here};
 use crate::target::Target;
 
 /// Containers. Where one is named, SANDBOX/CONTAINER is meant; SANDBOX alone is enough when it has only one container.
@@ -113,7 +113,7 @@ pub(crate) enum ContainerVerb {
 #[derive(Debug, Args)]
 pub(crate) struct ContainerArgs {
     /// Directory that becomes the container's root [default: the one in the host's settings]
-    #[arg(long, env = "VIRTC_ROOTFS", value_name = "DIR")]
+    #[arg(long, env = "VIRTC_ROOTFS", value_name = "DIR", value_parser = path_from_here())]
     pub(crate) rootfs: Option<PathBuf>,
     /// The root cannot be written
     #[arg(long)]

@@ -50,7 +50,7 @@ pub(crate) struct BuildArgs {
 #[derive(Debug, Args)]
 pub(crate) struct InfoArgs {
     /// The image's directory [default: the one that virtc uses]
-    #[arg(value_name = "DIR", env = "VIRTC_GUEST_DIR")]
+    #[arg(value_name = "DIR")]
     pub(crate) dir: Option<PathBuf>,
     /// Compare the files with their SHA-512
     #[arg(long)]

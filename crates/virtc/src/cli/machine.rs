@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 use virtcontainers::{AcceleratorChoice, MachineType, MiB, SharedFs, Transport};
 
+use super::path_from_here;
+
 /// The virtual machine to make. What is not given here comes from the host's settings.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Virtual machine")]
@@ -27,20 +29,20 @@ pub(crate) struct MachineArgs {
     /// How the guest sees its files: virtio-fs, virtio-9p
     #[arg(long, value_name = "WHICH")]
     pub(crate) shared_fs: Option<SharedFs>,
-    /// Directory made by `virtc guest build`
-    #[arg(long, env = "VIRTC_GUEST_DIR", value_name = "DIR", conflicts_with_all = ["kernel", "initrd"])]
+    /// Directory made by `virtc guest build` [default: $VIRTC_GUEST_DIR, the host's settings, the usual places]
+    #[arg(long, value_name = "DIR", value_parser = path_from_here(), conflicts_with_all = ["kernel", "initrd"])]
     pub(crate) guest: Option<PathBuf>,
     /// Kernel of your own
-    #[arg(long, value_name = "FILE", requires = "initrd")]
+    #[arg(long, value_name = "FILE", value_parser = path_from_here(), requires = "initrd")]
     pub(crate) kernel: Option<PathBuf>,
     /// Initrd of your own
-    #[arg(long, value_name = "FILE", requires = "kernel")]
+    #[arg(long, value_name = "FILE", value_parser = path_from_here(), requires = "kernel")]
     pub(crate) initrd: Option<PathBuf>,
     /// Kernel parameter (may be repeated)
     #[arg(long = "kernel-param", value_name = "KEY[=VALUE]")]
     pub(crate) kernel_params: Vec<String>,
     /// The hypervisor's program
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = path_from_here())]
     pub(crate) hypervisor: Option<PathBuf>,
     /// Seconds that the guest may take to boot
     #[arg(long, value_name = "SECONDS")]

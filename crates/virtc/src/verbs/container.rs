@@ -26,7 +26,10 @@ pub(super) async fn run(global: &Global, verb: ContainerVerb) -> Result<Exit, Cl
             interruptible(&runtime, container.start()).await?;
             done(global, &container).await
         }
-        ContainerVerb::Enter { target, process } => enter(&target.find(&runtime).await?, &process).await,
+        ContainerVerb::Enter { target, process } => {
+            let how = Attach::new(&process)?;
+            enter(&target.find(&runtime).await?, &process, how).await
+        }
         ContainerVerb::Stop { target, force } => {
             let container = target.find(&runtime).await?;
             container.stop(if force { StopMode::Force } else { StopMode::Graceful }).await?;
@@ -72,9 +75,8 @@ async fn done(global: &Global, container: &Container) -> Result<Exit, CliError> 
     Ok(Exit::Done)
 }
 
-async fn enter(container: &Container, args: &ProcessArgs) -> Result<Exit, CliError> {
+async fn enter(container: &Container, args: &ProcessArgs, how: Attach) -> Result<Exit, CliError> {
     let process = container.exec(defaults::command(args)).await?;
-    let how = Attach { stdin: args.interactive, tty: args.tty };
     Ok(Exit::Code(streams::attach(&process, how).await?))
 }
 
@@ -106,9 +108,13 @@ async fn list(
     quiet: bool,
 ) -> Result<Exit, CliError> {
     let found = match only {
-        Some(id) => {
-            runtime.sandbox_status(id).await?.containers.into_iter().map(|status| (id.to_string(), status)).collect()
-        }
+        Some(id) => runtime
+            .sandbox_status(id)
+            .await?
+            .containers
+            .into_iter()
+            .map(|status| (id.to_string(), status))
+            .collect(),
         None => all(runtime).await?,
     };
     if global.json {
@@ -118,7 +124,9 @@ async fn list(
             .collect();
         output::json(&values)?;
     } else if quiet {
-        found.iter().try_for_each(|(sandbox, status)| output::line(format_args!("{sandbox}/{}", status.id)))?;
+        found
+            .iter()
+            .try_for_each(|(sandbox, status)| output::line(format_args!("{sandbox}/{}", status.id)))?;
     } else {
         let rows: Vec<_> = found
             .iter()

@@ -36,7 +36,12 @@ impl Finding {
         Self { what, verdict: Verdict::Ok, found: found.into(), remedy: None }
     }
 
-    fn lacking(what: &'static str, verdict: Verdict, found: impl Into<String>, remedy: impl Into<String>) -> Self {
+    fn lacking(
+        what: &'static str,
+        verdict: Verdict,
+        found: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
         Self { what, verdict, found: found.into(), remedy: Some(remedy.into()) }
     }
 }
@@ -87,7 +92,12 @@ fn privileges() -> Finding {
     if rustix::process::geteuid().is_root() {
         Finding::ok(what, "root")
     } else {
-        Finding::lacking(what, Verdict::Missing, "not root", "containers' files are mounted as root: use sudo")
+        Finding::lacking(
+            what,
+            Verdict::Missing,
+            "not root",
+            "containers' files are mounted as root: use sudo",
+        )
     }
 }
 
@@ -101,7 +111,10 @@ fn accelerator() -> Finding {
         Ok(decision) => match decision.reason {
             None => Finding::ok(what, decision.accelerator.as_str()),
             Some(reason) => {
-                let found = format!("{} (works everywhere, several times slower than kvm)", decision.accelerator.as_str());
+                let found = format!(
+                    "{} (works everywhere, several times slower than kvm)",
+                    decision.accelerator.as_str()
+                );
                 Finding::lacking(what, Verdict::Warn, found, reason.to_string())
             }
         },
@@ -138,10 +151,11 @@ fn qemu(host: &HostConfig) -> Finding {
 
 fn guest_image(host: &HostConfig) -> Finding {
     let what = "guest image";
-    match defaults::guest_image(host.guest.as_deref()) {
-        Ok(image) => {
-            Finding::ok(what, format!("kernel {} ({})", image.manifest().kernel.release, image.dir().display()))
-        }
+    match defaults::guest_image(None, host.guest.as_deref()) {
+        Ok(image) => Finding::ok(
+            what,
+            format!("kernel {} ({})", image.manifest().kernel.release, image.dir().display()),
+        ),
         Err(error) => Finding::lacking(what, Verdict::Missing, error.to_string(), "virtc guest build"),
     }
 }
@@ -149,7 +163,12 @@ fn guest_image(host: &HostConfig) -> Finding {
 fn daemon(what: &'static str, program: Program, configured: Option<&Path>, otherwise: &str) -> Finding {
     match program.find(configured) {
         Ok(path) => Finding::ok(what, path.display().to_string()),
-        Err(error) => Finding::lacking(what, Verdict::Warn, format!("no {}", program.name), format!("{error}; {otherwise}")),
+        Err(error) => Finding::lacking(
+            what,
+            Verdict::Warn,
+            format!("no {}", program.name),
+            format!("{error}; {otherwise}"),
+        ),
     }
 }
 

@@ -42,7 +42,7 @@ fn build(global: &Global, args: BuildArgs) -> Result<Exit, CliError> {
 
 fn info(global: &Global, args: &InfoArgs) -> Result<Exit, CliError> {
     let host = HostConfig::load(global.config.as_deref())?;
-    let image = defaults::guest_image(args.dir.as_deref().or(host.guest.as_deref()))?;
+    let image = defaults::guest_image(args.dir.as_deref(), host.guest.as_deref())?;
     if args.verify {
         image.verify()?;
     }
@@ -56,7 +56,9 @@ fn find_agent() -> Result<PathBuf, CliError> {
     let beside = this.as_deref().and_then(Path::parent).map(|dir| dir.join("vc-agent"));
     let places = [beside, defaults::beside_the_build("vc-agent")];
     places.into_iter().flatten().find(|path| path.exists()).ok_or_else(|| {
-        CliError::Usage("no guest agent found: build it with `make agent`, or name it with --agent".to_owned())
+        CliError::Usage(
+            "no guest agent found: build it with `make agent`, or name it with --agent".to_owned(),
+        )
     })
 }
 

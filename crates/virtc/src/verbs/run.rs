@@ -16,17 +16,15 @@ use crate::{
 };
 
 pub(super) async fn run(global: &Global, args: RunArgs) -> Result<Exit, CliError> {
+    let how = Attach::new(&args.process)?;
     let (host, runtime) = open(global)?;
     let sandbox = interruptible(&runtime, create(&runtime, &args, host)).await?;
     if args.detach {
         return detach(global, &runtime, &sandbox, args.rm).await;
     }
-    let outcome = attached(&runtime, &sandbox, &args).await;
-    let ended = if args.rm {
-        sandbox.delete(DeleteMode::Force).await
-    } else {
-        sandbox.stop(StopMode::Force).await
-    };
+    let outcome = attached(&runtime, &sandbox, how).await;
+    let ended =
+        if args.rm { sandbox.delete(DeleteMode::Force).await } else { sandbox.stop(StopMode::Force).await };
     // The command's own outcome comes first; an untidy end is reported when nothing else went wrong.
     let code = outcome?;
     ended?;
@@ -34,22 +32,27 @@ pub(super) async fn run(global: &Global, args: RunArgs) -> Result<Exit, CliError
 }
 
 async fn create(runtime: &Runtime, args: &RunArgs, host: HostConfig) -> Result<Sandbox, CliError> {
-    let name = args.name.clone().map_or_else(defaults::random_name, Ok)?;
-    let container = defaults::container(name.clone(), &args.container, &args.process, host.rootfs.as_deref())?;
+    let name = args.name.clone().map(String::from).map_or_else(defaults::random_name, Ok)?;
+    let container =
+        defaults::container(name.clone(), &args.container, &args.process, host.rootfs.as_deref())?;
     let mut config = defaults::sandbox(name, &args.machine, host)?;
     config.containers.push(container);
     let _spinner = Spinner::new(format!("booting {}", config.id));
     Ok(runtime.create_sandbox(config).await?)
 }
 
-async fn attached(runtime: &Runtime, sandbox: &Sandbox, args: &RunArgs) -> Result<i32, CliError> {
-    interruptible(runtime, sandbox.start()).await?;
-    let containers = sandbox.containers().await?;
-    let Some(container) = containers.first() else {
-        return Err(CliError::Usage(format!("sandbox {} has lost its container", sandbox.id())));
-    };
-    let how = Attach { stdin: args.process.interactive, tty: args.process.tty };
-    let process = sandbox.container(container).process().await?;
+async fn attached(runtime: &Runtime, sandbox: &Sandbox, how: Attach) -> Result<i32, CliError> {
+    let process = interruptible(runtime, async {
+        let containers = sandbox.containers().await?;
+        let Some(container) = containers.first() else {
+            return Err(CliError::Usage(format!("sandbox {} has lost its container", sandbox.id())));
+        };
+        let process = sandbox.container(container).process().await?;
+        streams::fit_terminal(&process, how).await;
+        sandbox.start().await?;
+        Ok(process)
+    })
+    .await?;
     streams::attach(&process, how).await
 }
 
@@ -73,10 +76,16 @@ async fn detach(global: &Global, runtime: &Runtime, sandbox: &Sandbox, rm: bool)
 
 /// A process of its own that waits for the command and deletes the sandbox.
 fn reap_in_background(global: &Global, runtime: &Runtime, sandbox: &Sandbox) -> Result<(), CliError> {
-    let broken = |source| CliError::Io { what: "cannot start the process that will delete the sandbox".to_owned(), source };
+    let broken = |source| CliError::Io {
+        what: "cannot start the process that will delete the sandbox".to_owned(),
+        source,
+    };
     let mut args = vec!["--root".to_owned(), runtime.root().display().to_string()];
     if let Some(config) = &global.config {
-        args.extend(["--config".to_owned(), std::path::absolute(config).map_err(broken)?.display().to_string()]);
+        args.extend([
+            "--config".to_owned(),
+            std::path::absolute(config).map_err(broken)?.display().to_string(),
+        ]);
     }
     args.extend(["reap".to_owned(), sandbox.id().to_string()]);
     let this = std::env::current_exe().map_err(broken)?;

@@ -73,11 +73,11 @@ fn describe(args: CreateArgs, host: HostConfig) -> Result<SandboxConfig, CliErro
         None => {}
     }
     defaults::apply(&args.machine, &mut config.hypervisor_config, &mut config.agent_config);
-    let guest = args.machine.guest.as_deref().or(host.guest.as_deref());
-    let given = config.hypervisor_config.initrd_path.is_some() || config.hypervisor_config.image_path.is_some();
-    if args.machine.guest.is_some() || !given {
-        defaults::find_guest(guest, &mut config.hypervisor_config)?;
-    }
+    defaults::find_guest(
+        args.machine.guest.as_deref(),
+        host.guest.as_deref(),
+        &mut config.hypervisor_config,
+    )?;
     Ok(config)
 }
 
@@ -92,7 +92,10 @@ async fn done(global: &Global, runtime: &Runtime, id: &SandboxId) -> Result<Exit
 }
 
 /// Does something to each sandbox, goes on past errors, and prints the names of those that it was done to.
-async fn each(ids: &[SandboxId], verb: impl AsyncFn(&SandboxId) -> Result<(), Error>) -> Result<Exit, CliError> {
+async fn each(
+    ids: &[SandboxId],
+    verb: impl AsyncFn(&SandboxId) -> Result<(), Error>,
+) -> Result<Exit, CliError> {
     let mut failed = Vec::new();
     for id in ids {
         match verb(id).await {
@@ -160,15 +163,20 @@ async fn list(global: &Global, runtime: &Runtime, quiet: bool) -> Result<Exit, C
     } else if quiet {
         sandboxes.iter().try_for_each(|(name, _)| output::line(name))?;
     } else {
-        let rows: Vec<_> = sandboxes.iter().map(|(name, status)| row(name, status)).collect();
+        let rows: Vec<_> = sandboxes.iter().map(|(name, status)| row(name, status.as_ref().ok())).collect();
         output::table(["SANDBOX", "STATE", "HYPERVISOR", "MEMORY", "VCPUS", "CONTAINERS", "CREATED"], &rows)?;
+        // One that cannot be read is in the table all the same; why it cannot would not fit.
+        sandboxes
+            .into_iter()
+            .filter_map(|(_, status)| status.err())
+            .for_each(|error| output::complain(&error.into()));
     }
     Ok(Exit::Done)
 }
 
-fn row(name: &str, status: &Result<SandboxStatus, Error>) -> [String; 7] {
+fn row(name: &str, status: Option<&SandboxStatus>) -> [String; 7] {
     match status {
-        Ok(status) => [
+        Some(status) => [
             name.to_owned(),
             status.state.to_string(),
             status.hypervisor.to_string(),
@@ -177,9 +185,9 @@ fn row(name: &str, status: &Result<SandboxStatus, Error>) -> [String; 7] {
             status.containers.len().to_string(),
             output::ago(status.created),
         ],
-        Err(error) => {
+        None => {
             let unknown = || "-".to_owned();
-            [name.to_owned(), format!("unreadable: {error}"), unknown(), unknown(), unknown(), unknown(), unknown()]
+            [name.to_owned(), "unreadable".to_owned(), unknown(), unknown(), unknown(), unknown(), unknown()]
         }
     }
 }

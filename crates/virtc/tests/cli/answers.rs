@@ -1,0 +1,61 @@
+//! What `virtc` answers without a machine: help, completions, listings of nothing, the doctor.
+
+use crate::stage::Stage;
+
+#[test]
+fn help_and_completions() {
+    let stage = Stage::new();
+    let help = stage.well("--help");
+    for word in ["Examples:", "Exit codes:", "doctor", "completions"] {
+        assert!(help.contains(word), "{word}: {help}");
+    }
+    assert!(!help.contains("(internal)"), "{help}");
+    for (line, word) in [
+        ("run --help", "--boot-timeout"),
+        ("sandbox create --help", "SandboxConfig"),
+        ("container enter --help", "SANDBOX[/CONTAINER]"),
+        ("guest build --help", "linux-image-amd64"),
+        ("completions bash", "complete"),
+        ("completions zsh", "#compdef virtc"),
+        ("completions fish", "complete -c virtc"),
+    ] {
+        let text = stage.well(line);
+        assert!(text.contains(word), "virtc {line}: {text}");
+    }
+    stage.assert_clean();
+}
+
+#[test]
+fn listings_of_nothing() {
+    let stage = Stage::new();
+    assert_eq!(stage.json("sandbox list"), serde_json::json!([]));
+    assert_eq!(stage.json("container list"), serde_json::json!([]));
+    assert_eq!(stage.well("sandbox list -q"), "");
+    assert!(stage.well("sandbox list").starts_with("SANDBOX  STATE"));
+    assert_eq!(stage.well("container list").lines().count(), 1);
+    stage.assert_clean();
+}
+
+#[test]
+fn doctor_sees_what_is_missing() {
+    let stage = Stage::new();
+    stage.file(
+        "host.toml",
+        "guest = \"/nonexistent\"\n[hypervisor]\nhypervisor_path = \"/nonexistent/qemu\"\n",
+    );
+    let outcome = stage
+        .command("--json --config host.toml doctor", &[])
+        .env_remove("VIRTC_GUEST_DIR")
+        .output()
+        .unwrap();
+    assert_eq!(outcome.status.code(), Some(1), "{outcome:?}");
+    let findings: serde_json::Value = serde_json::from_slice(&outcome.stdout).unwrap();
+    for what in ["hypervisor", "guest image"] {
+        let finding = findings.as_array().unwrap().iter().find(|finding| finding["what"] == what).unwrap();
+        assert_eq!(finding["verdict"], "missing", "{finding}");
+        assert!(finding["found"].as_str().unwrap().contains("/nonexistent"), "{finding}");
+        assert!(finding["remedy"].is_string(), "{finding}");
+    }
+    let named = |what: &str| findings.as_array().unwrap().iter().any(|finding| finding["what"] == what);
+    assert!(named("accelerator") && named("virtio-fs") && named("privileges"), "{findings}");
+}
