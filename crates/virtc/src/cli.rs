@@ -91,6 +91,8 @@ pub(crate) enum Command {
     /// Build and look at what virtual machines boot
     Guest(GuestCommand),
     /// Say what this host can do, what is missing, and the command that mends it
+    ///
+    /// Exits with 1 when something is missing without which no sandbox runs.
     Doctor,
     /// Print the completion script of a shell
     Completions {

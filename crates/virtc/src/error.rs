@@ -1,12 +1,30 @@
 //! What can go wrong in the tool itself; the library's errors pass through.
 
-use std::{io, path::PathBuf};
+use std::{fmt, io, path::PathBuf};
 
 use thiserror::Error;
 use virtcontainers::ErrorKind;
 use virtcontainers_guest_image::{BuildError, OpenError};
 
 use crate::exit::{self, Exit};
+
+/// What an interrupted verb leaves behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Left {
+    /// Nothing.
+    Undone,
+    /// What it was to do: it cannot be undone, so it went on to its end.
+    Done,
+}
+
+impl fmt::Display for Left {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Undone => "everything was undone",
+            Self::Done => "what had begun went on to its end",
+        })
+    }
+}
 
 #[derive(Debug, Error)]
 pub(crate) enum CliError {
@@ -48,12 +66,15 @@ pub(crate) enum CliError {
         #[source]
         source: io::Error,
     },
+    /// A container whose record cannot be read.
+    #[error("container {name} is unreadable: {reason}")]
+    BrokenContainer { name: String, reason: String },
     /// Some of several things failed; each was reported.
     #[error("{failed} of {all} failed")]
     Several { failed: usize, all: usize },
-    /// A signal ended the work, and all was undone.
-    #[error("interrupted; everything was undone")]
-    Interrupted { signal: i32 },
+    /// A signal ended the wait for some work.
+    #[error("interrupted; {left}")]
+    Interrupted { signal: i32, left: Left },
 }
 
 impl CliError {
@@ -63,7 +84,7 @@ impl CliError {
             Self::Usage(_) | Self::Configuration { .. } => exit::USAGE,
             Self::Library(error) if error.kind() == ErrorKind::CommandNotFound => exit::NOT_FOUND,
             Self::Library(error) if error.kind() == ErrorKind::CommandNotExecutable => exit::CANNOT_EXECUTE,
-            Self::Interrupted { signal } => 128 + signal,
+            Self::Interrupted { signal, .. } => 128 + signal,
             Self::Library(_)
             | Self::ReadFile { .. }
             | Self::NoGuestImage { .. }
@@ -71,6 +92,7 @@ impl CliError {
             | Self::Build(_)
             | Self::Proxy(_)
             | Self::Io { .. }
+            | Self::BrokenContainer { .. }
             | Self::Several { .. } => exit::FAILED,
         })
     }

@@ -29,6 +29,9 @@ pub(crate) struct Attach {
 }
 
 impl Attach {
+    /// Output alone.
+    pub(crate) const OUTPUT: Self = Self { stdin: false, tty: false };
+
     /// As the command line asks, where this process can do so.
     ///
     /// # Errors

@@ -15,7 +15,7 @@ use crate::{
     cli::{Cli, Command, Global},
     config::HostConfig,
     defaults,
-    error::CliError,
+    error::{CliError, Left},
     exit::Exit,
 };
 
@@ -41,9 +41,10 @@ fn open(global: &Global) -> Result<(HostConfig, Runtime), CliError> {
     Ok((host, runtime))
 }
 
-/// Does something that a signal may interrupt; whatever was begun is undone before this returns.
+/// Does something that a signal may interrupt. What was begun is over before this returns, one way or the other.
 async fn interruptible<T, E: Into<CliError>>(
     runtime: &Runtime,
+    left: Left,
     work: impl Future<Output = Result<T, E>>,
 ) -> Result<T, CliError> {
     use tokio::signal::unix::{SignalKind, signal};
@@ -58,5 +59,5 @@ async fn interruptible<T, E: Into<CliError>>(
         _ = hangup.recv() => SignalKind::hangup(),
     };
     runtime.settled().await;
-    Err(CliError::Interrupted { signal: signal.as_raw_value() })
+    Err(CliError::Interrupted { signal: signal.as_raw_value(), left })
 }

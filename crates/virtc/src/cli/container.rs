@@ -33,6 +33,9 @@ pub(crate) enum ContainerVerb {
         /// The container
         #[arg(value_name = "SANDBOX[/CONTAINER]")]
         target: Target,
+        /// Show its output, pass signals on, and exit with its code
+        #[arg(long, short)]
+        attach: bool,
     },
     /// Run a further command in a running container
     #[command(visible_alias = "exec")]

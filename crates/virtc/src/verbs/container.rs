@@ -1,12 +1,14 @@
 //! `virtc container …`.
 
-use virtcontainers::{Container, ContainerStatus, DeleteMode, KillScope, Runtime, SandboxId, StopMode};
+use virtcontainers::{
+    Container, ContainerStatus, DeleteMode, KillScope, Runtime, SandboxId, SandboxStatus, StopMode,
+};
 
 use super::{interruptible, open};
 use crate::{
     cli::{ContainerVerb, Global, ProcessArgs},
     defaults,
-    error::CliError,
+    error::{CliError, Left},
     exit::Exit,
     output,
     streams::{self, Attach},
@@ -18,13 +20,19 @@ pub(super) async fn run(global: &Global, verb: ContainerVerb) -> Result<Exit, Cl
         ContainerVerb::Create { target, container, process } => {
             let config =
                 defaults::container(target.new_container(), &container, &process, host.rootfs.as_deref())?;
-            let made = interruptible(&runtime, runtime.create_container(&target.sandbox, config)).await?;
+            let made =
+                interruptible(&runtime, Left::Undone, runtime.create_container(&target.sandbox, config))
+                    .await?;
             done(global, &made).await
         }
-        ContainerVerb::Start { target } => {
+        ContainerVerb::Start { target, attach } => {
             let container = target.find(&runtime).await?;
-            interruptible(&runtime, container.start()).await?;
-            done(global, &container).await
+            let process = if attach { Some(container.process().await?) } else { None };
+            interruptible(&runtime, Left::Done, container.start()).await?;
+            match process {
+                Some(process) => Ok(Exit::Code(streams::attach(&process, Attach::OUTPUT).await?)),
+                None => done(global, &container).await,
+            }
         }
         ContainerVerb::Enter { target, process } => {
             let how = Attach::new(&process)?;
@@ -108,13 +116,7 @@ async fn list(
     quiet: bool,
 ) -> Result<Exit, CliError> {
     let found = match only {
-        Some(id) => runtime
-            .sandbox_status(id)
-            .await?
-            .containers
-            .into_iter()
-            .map(|status| (id.to_string(), status))
-            .collect(),
+        Some(id) => containers_of(runtime.sandbox_status(id).await?),
         None => all(runtime).await?,
     };
     if global.json {
@@ -146,12 +148,20 @@ async fn list(
     Ok(Exit::Done)
 }
 
+/// The containers of a sandbox; one that cannot be read is reported on standard error.
+fn containers_of(status: SandboxStatus) -> Vec<(String, ContainerStatus)> {
+    for broken in status.broken_containers {
+        output::complain(&CliError::BrokenContainer { name: broken.name, reason: broken.reason });
+    }
+    status.containers.into_iter().map(|container| (status.id.to_string(), container)).collect()
+}
+
 /// The containers of every sandbox; one that cannot be read is reported on standard error.
 async fn all(runtime: &Runtime) -> Result<Vec<(String, ContainerStatus)>, CliError> {
     let mut found = Vec::new();
-    for (sandbox, status) in runtime.list_sandboxes().await? {
+    for (_, status) in runtime.list_sandboxes().await? {
         match status {
-            Ok(status) => found.extend(status.containers.into_iter().map(|status| (sandbox.clone(), status))),
+            Ok(status) => found.extend(containers_of(status)),
             Err(error) => output::complain(&error.into()),
         }
     }

@@ -8,7 +8,7 @@ use crate::{
     cli::{Global, RunArgs},
     config::HostConfig,
     defaults,
-    error::CliError,
+    error::{CliError, Left},
     exit::Exit,
     output,
     progress::Spinner,
@@ -18,13 +18,17 @@ use crate::{
 pub(super) async fn run(global: &Global, args: RunArgs) -> Result<Exit, CliError> {
     let how = Attach::new(&args.process)?;
     let (host, runtime) = open(global)?;
-    let sandbox = interruptible(&runtime, create(&runtime, &args, host)).await?;
+    let sandbox = interruptible(&runtime, Left::Undone, create(&runtime, &args, host)).await?;
     if args.detach {
         return detach(global, &runtime, &sandbox, args.rm).await;
     }
     let outcome = attached(&runtime, &sandbox, how).await;
-    let ended =
-        if args.rm { sandbox.delete(DeleteMode::Force).await } else { sandbox.stop(StopMode::Force).await };
+    let undo = matches!(outcome, Err(CliError::Interrupted { .. }));
+    let ended = if args.rm || undo {
+        sandbox.delete(DeleteMode::Force).await
+    } else {
+        sandbox.stop(StopMode::Force).await
+    };
     // The command's own outcome comes first; an untidy end is reported when nothing else went wrong.
     let code = outcome?;
     ended?;
@@ -42,7 +46,7 @@ async fn create(runtime: &Runtime, args: &RunArgs, host: HostConfig) -> Result<S
 }
 
 async fn attached(runtime: &Runtime, sandbox: &Sandbox, how: Attach) -> Result<i32, CliError> {
-    let process = interruptible(runtime, async {
+    let process = interruptible(runtime, Left::Undone, async {
         let containers = sandbox.containers().await?;
         let Some(container) = containers.first() else {
             return Err(CliError::Usage(format!("sandbox {} has lost its container", sandbox.id())));
@@ -57,10 +61,9 @@ async fn attached(runtime: &Runtime, sandbox: &Sandbox, how: Attach) -> Result<i
 }
 
 async fn detach(global: &Global, runtime: &Runtime, sandbox: &Sandbox, rm: bool) -> Result<Exit, CliError> {
-    if let Err(error) = interruptible(runtime, sandbox.start()).await {
-        if rm {
-            sandbox.delete(DeleteMode::Force).await?;
-        }
+    if let Err(error) = interruptible(runtime, Left::Undone, sandbox.start()).await {
+        // Nobody has its name yet.
+        sandbox.delete(DeleteMode::Force).await?;
         return Err(error);
     }
     if rm {

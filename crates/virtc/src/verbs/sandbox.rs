@@ -7,7 +7,7 @@ use crate::{
     cli::{CreateArgs, Global, SandboxVerb},
     config::{self, HostConfig},
     defaults,
-    error::CliError,
+    error::{CliError, Left},
     exit::Exit,
     output,
     progress::Spinner,
@@ -19,7 +19,7 @@ pub(super) async fn run(global: &Global, verb: SandboxVerb) -> Result<Exit, CliE
         SandboxVerb::Create(args) => create(global, &runtime, args, host, false).await,
         SandboxVerb::Run(args) => create(global, &runtime, args, host, true).await,
         SandboxVerb::Start { sandbox } => {
-            interruptible(&runtime, runtime.start_sandbox(&sandbox)).await?;
+            interruptible(&runtime, Left::Done, runtime.start_sandbox(&sandbox)).await?;
             done(global, &runtime, &sandbox).await
         }
         SandboxVerb::Stop(args) => {
@@ -52,7 +52,7 @@ async fn create(
 ) -> Result<Exit, CliError> {
     let config = describe(args, host)?;
     let spinner = Spinner::new(format!("booting {}", config.id));
-    let sandbox = interruptible(runtime, async {
+    let sandbox = interruptible(runtime, Left::Undone, async {
         if start { runtime.run_sandbox(config).await } else { runtime.create_sandbox(config).await }
     })
     .await?;
