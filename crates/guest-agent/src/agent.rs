@@ -38,6 +38,12 @@ impl Settings {
         self.directory.join("states")
     }
 
+    /// Where the sockets are that take processes' terminals.
+    #[must_use]
+    pub fn consoles(&self) -> PathBuf {
+        self.directory.join("tty")
+    }
+
     /// The bundle of container `id`.
     #[must_use]
     pub fn bundle(&self, id: &ContainerId) -> PathBuf {
@@ -45,13 +51,16 @@ impl Settings {
     }
 }
 
+/// The place of a container: empty while it is being made, closed and empty once that has failed.
+type Place = watch::Receiver<Option<Arc<Container>>>;
+
 /// The agent. Calls share it.
 #[derive(Debug)]
 pub struct Agent {
     settings: Settings,
     reaper: Arc<Reaper>,
     launcher: Launcher,
-    containers: Mutex<HashMap<ContainerId, Option<Arc<Container>>>>,
+    containers: Mutex<HashMap<ContainerId, Place>>,
     storages: Storages,
     sandbox: Mutex<Option<String>>,
     ending: watch::Sender<bool>,
@@ -126,8 +135,9 @@ impl Agent {
         if containers.len() >= MAX_CONTAINERS {
             return Err(CallError::TooMany { what: "containers in one sandbox", limit: MAX_CONTAINERS });
         }
-        containers.insert(id.clone(), None);
-        Ok(Reservation { agent: Arc::clone(self), id })
+        let (container, place) = watch::channel(None);
+        containers.insert(id.clone(), place);
+        Ok(Reservation { agent: Arc::clone(self), id, container })
     }
 
     /// The container named `id` in a request.
@@ -135,15 +145,28 @@ impl Agent {
     /// # Errors
     /// [`CallError::NoContainer`], also while it is being made.
     pub fn container(&self, id: &str) -> Result<Arc<Container>, CallError> {
-        let missing = || CallError::NoContainer(id.chars().take(virtcontainers_types::MAX_ID_LEN).collect());
-        let key = ContainerId::new(id).ok().ok_or_else(missing)?;
-        self.table().get(&key).cloned().flatten().ok_or_else(missing)
+        self.place(id)?.borrow().clone().ok_or_else(|| no_container(id))
+    }
+
+    /// As [`Self::container`], but waits for the end of a creation under way. The caller bounds the wait.
+    ///
+    /// # Errors
+    /// [`CallError::NoContainer`], also when the creation fails.
+    pub async fn container_once_made(&self, id: &str) -> Result<Arc<Container>, CallError> {
+        let mut place = self.place(id)?;
+        let made = place.wait_for(Option::is_some).await.ok().and_then(|container| container.clone());
+        made.ok_or_else(|| no_container(id))
+    }
+
+    fn place(&self, id: &str) -> Result<Place, CallError> {
+        let key = ContainerId::new(id).ok();
+        key.and_then(|key| self.table().get(&key).cloned()).ok_or_else(|| no_container(id))
     }
 
     /// Every container that is made.
     #[must_use]
     pub fn containers(&self) -> Vec<Arc<Container>> {
-        self.table().values().flatten().cloned().collect()
+        self.table().values().filter_map(|place| place.borrow().clone()).collect()
     }
 
     /// Forgets a container that was removed.
@@ -168,9 +191,13 @@ impl Agent {
         &self.settings.directory
     }
 
-    fn table(&self) -> MutexGuard<'_, HashMap<ContainerId, Option<Arc<Container>>>> {
+    fn table(&self) -> MutexGuard<'_, HashMap<ContainerId, Place>> {
         self.containers.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn no_container(id: &str) -> CallError {
+    CallError::NoContainer(id.chars().take(virtcontainers_types::MAX_ID_LEN).collect())
 }
 
 /// An id that is taken by a container that is not there yet.
@@ -178,6 +205,7 @@ impl Agent {
 pub struct Reservation {
     agent: Arc<Agent>,
     id: ContainerId,
+    container: watch::Sender<Option<Arc<Container>>>,
 }
 
 impl Reservation {
@@ -189,15 +217,14 @@ impl Reservation {
 
     /// Puts the container in its place.
     pub fn fill(self, container: Arc<Container>) {
-        self.agent.table().insert(self.id.clone(), Some(container));
+        self.container.send_replace(Some(container));
     }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        let mut containers = self.agent.table();
-        if matches!(containers.get(&self.id), Some(None)) {
-            containers.remove(&self.id);
+        if self.container.borrow().is_none() {
+            self.agent.table().remove(&self.id);
         }
     }
 }

@@ -2,3 +2,5 @@
 
 mod cmdline;
 mod options;
+mod reservation;
+mod signal;

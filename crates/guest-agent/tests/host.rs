@@ -12,9 +12,16 @@ use std::{
     io::Read as _,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
+    pin::pin,
     process::{Child, Command, Stdio},
+    time::Duration,
 };
 
+use rustix::fs::{CWD, FileType, Mode};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::unix::pipe,
+};
 use virtcontainers_agent_protocol::{
     api::{AgentServiceClient, agent::*, oci},
     transport::{self, AgentAddress},
@@ -40,7 +47,7 @@ fn rootfs(directory: &Path) -> PathBuf {
         fs::create_dir_all(root.join(name)).unwrap();
     }
     fs::copy(BUSYBOX, root.join("bin/busybox")).unwrap();
-    for applet in ["sh", "cat", "sleep", "id", "true", "head", "yes", "stty"] {
+    for applet in ["sh", "cat", "sleep", "id", "true", "head", "yes", "stty", "tty"] {
         symlink("busybox", root.join("bin").join(applet)).unwrap();
     }
     fs::write(root.join("etc/passwd"), "root:x:0:0::/root:/bin/sh\nann:x:7:8::/home/ann:/bin/sh\n").unwrap();
@@ -68,6 +75,15 @@ fn specification(root: &Path, args: &[&str]) -> oci::Spec {
     spec
 }
 
+fn creation(id: &str, spec: oci::Spec) -> CreateContainerRequest {
+    CreateContainerRequest { container_id: id.into(), OCI: Some(spec).into(), ..Default::default() }
+}
+
+async fn connect(directory: &Path) -> AgentServiceClient {
+    let address = AgentAddress::Unix { dir: directory.into(), name: "agent".into() };
+    AgentServiceClient::new(transport::client(transport::connect(&address).await.unwrap()))
+}
+
 impl Fixture {
     async fn start() -> Self {
         assert!(rustix::process::geteuid().is_root(), "these tests make containers: run them as root");
@@ -81,25 +97,50 @@ impl Fixture {
             .unwrap();
         let mut line = [0; 6];
         agent.stdout.take().unwrap().read_exact(&mut line).expect("the agent announces itself");
-        let address = AgentAddress::Unix { dir: directory.path().into(), name: "agent".into() };
-        let client = transport::client(transport::connect(&address).await.unwrap());
-        let fixture = Self { directory, agent, client: AgentServiceClient::new(client) };
+        let client = connect(directory.path()).await;
+        let fixture = Self { directory, agent, client };
         fixture.create("c", specification(&root, &["sleep", "1000"])).await.unwrap();
-        let start = StartContainerRequest { container_id: "c".into(), ..Default::default() };
-        fixture.client.start_container(context(), &start).await.unwrap();
+        fixture.start_container("c").await;
         fixture
     }
 
+    fn root(&self) -> PathBuf {
+        self.directory.path().join("rootfs")
+    }
+
+    async fn start_container(&self, id: &str) {
+        let start = StartContainerRequest { container_id: id.into(), ..Default::default() };
+        self.client.start_container(context(), &start).await.unwrap();
+    }
+
+    async fn remove(&self, id: &str) -> ttrpc::Result<()> {
+        let request = RemoveContainerRequest { container_id: id.into(), ..Default::default() };
+        self.client.remove_container(context(), &request).await.map(drop)
+    }
+
+    async fn terminate(&self, id: &str) -> ttrpc::Result<()> {
+        let (container_id, exec_id) = (id.into(), id.into());
+        let request = SignalProcessRequest { container_id, exec_id, signal: 15, ..Default::default() };
+        self.client.signal_process(context(), &request).await.map(drop)
+    }
+
     async fn create(&self, id: &str, spec: oci::Spec) -> ttrpc::Result<()> {
-        let mut request = CreateContainerRequest::new();
-        request.container_id = id.into();
-        request.OCI = Some(spec).into();
-        self.client.create_container(context(), &request).await.map(drop)
+        self.client.create_container(context(), &creation(id, spec)).await.map(drop)
     }
 
     async fn exec(&self, id: &str, user: &str, process: oci::Process) -> ttrpc::Result<()> {
+        self.exec_in("c", id, user, process).await
+    }
+
+    async fn exec_in(
+        &self,
+        container: &str,
+        id: &str,
+        user: &str,
+        process: oci::Process,
+    ) -> ttrpc::Result<()> {
         let mut request = ExecProcessRequest::new();
-        request.container_id = "c".into();
+        request.container_id = container.into();
         request.exec_id = id.into();
         request.string_user = Some(StringUser { uid: user.into(), ..Default::default() }).into();
         request.process = Some(process).into();
@@ -107,8 +148,12 @@ impl Fixture {
     }
 
     async fn output(&self, id: &str) -> String {
+        self.output_in("c", id).await
+    }
+
+    async fn output_in(&self, container: &str, id: &str) -> String {
         let request = ReadStreamRequest {
-            container_id: "c".into(),
+            container_id: container.into(),
             exec_id: id.into(),
             len: 1 << 20,
             ..Default::default()
@@ -124,8 +169,12 @@ impl Fixture {
     }
 
     async fn wait(&self, id: &str) -> i32 {
+        self.wait_in("c", id).await
+    }
+
+    async fn wait_in(&self, container: &str, id: &str) -> i32 {
         let request =
-            WaitProcessRequest { container_id: "c".into(), exec_id: id.into(), ..Default::default() };
+            WaitProcessRequest { container_id: container.into(), exec_id: id.into(), ..Default::default() };
         self.client.wait_process(context(), &request).await.unwrap().status
     }
 
@@ -138,8 +187,11 @@ impl Fixture {
     async fn end(mut self) {
         self.client.destroy_sandbox(context(), &DestroySandboxRequest::new()).await.unwrap();
         assert!(self.agent.wait().unwrap().success());
-        let left: Vec<_> = fs::read_dir(self.directory.path().join("state/containers")).unwrap().collect();
-        assert!(left.is_empty(), "{left:?}");
+        for name in ["containers", "tty"] {
+            let left: Vec<_> =
+                fs::read_dir(self.directory.path().join("state").join(name)).unwrap().collect();
+            assert!(left.is_empty(), "{left:?}");
+        }
     }
 }
 
@@ -158,6 +210,9 @@ async fn processes_run_and_are_refused_as_the_protocol_says() {
     users(&fixture).await;
     back_pressure(&fixture).await;
     refusals(&fixture).await;
+    termination(&fixture).await;
+    terminals_of_the_longest_ids(&fixture).await;
+    a_removal_waits_for_a_creation_given_up(&fixture).await;
     fixture.end().await;
 }
 
@@ -188,7 +243,7 @@ async fn back_pressure(fixture: &Fixture) {
     let before = fixture.resident();
     fixture.exec("y", "", process(&["sh", "-c", "yes | head -c 20000000; exit 5"])).await.unwrap();
     // Nobody reads: the process cannot have ended, and the agent holds nothing of it.
-    let wait = tokio::time::timeout(std::time::Duration::from_secs(1), fixture.wait("y")).await;
+    let wait = tokio::time::timeout(Duration::from_secs(1), fixture.wait("y")).await;
     assert!(wait.is_err(), "a workload that nobody reads must block");
     assert!(fixture.resident() < before + 4096, "{} KiB before, {} after", before, fixture.resident());
     assert_eq!(fixture.output("y").await.len(), 20_000_000);
@@ -197,7 +252,7 @@ async fn back_pressure(fixture: &Fixture) {
 
 async fn refusals(fixture: &Fixture) {
     use ttrpc::Code;
-    let root = fixture.directory.path().join("rootfs");
+    let root = fixture.root();
     assert_eq!(code(fixture.create("c", specification(&root, &["true"])).await), Code::ALREADY_EXISTS);
     assert_eq!(code(fixture.create("d/e", specification(&root, &["true"])).await), Code::INVALID_ARGUMENT);
     assert_eq!(
@@ -220,4 +275,83 @@ async fn refusals(fixture: &Fixture) {
     );
     (request.exec_id, request.signal) = ("a".into(), 9);
     assert_eq!(code(fixture.client.signal_process(context(), &request).await.map(drop)), Code::NOT_FOUND);
+}
+
+/// A first process that says nothing about `SIGTERM` ends by it nevertheless; one that ignores it goes on.
+async fn termination(fixture: &Fixture) {
+    fixture.create("plain", specification(&fixture.root(), &["sleep", "1000"])).await.unwrap();
+    fixture.start_container("plain").await;
+    fixture.terminate("plain").await.unwrap();
+    assert_eq!(fixture.wait_in("plain", "").await, 128 + 9);
+    fixture.remove("plain").await.unwrap();
+
+    let script = "trap '' TERM; echo ready; read line; echo $line; exit 3";
+    fixture.create("deaf", specification(&fixture.root(), &["sh", "-c", script])).await.unwrap();
+    fixture.start_container("deaf").await;
+    let ready = ReadStreamRequest { container_id: "deaf".into(), len: 64, ..Default::default() };
+    assert_eq!(fixture.client.read_stdout(context(), &ready).await.unwrap().data, b"ready\n");
+    fixture.terminate("deaf").await.unwrap();
+    let line =
+        WriteStreamRequest { container_id: "deaf".into(), data: b"on\n".to_vec(), ..Default::default() };
+    fixture.client.write_stdin(context(), &line).await.unwrap();
+    assert_eq!(fixture.wait_in("deaf", "").await, 3);
+    assert_eq!(fixture.output_in("deaf", "").await, "on\n");
+    fixture.remove("deaf").await.unwrap();
+}
+
+/// Ids are longer than the address of a socket.
+async fn terminals_of_the_longest_ids(fixture: &Fixture) {
+    let (container, exec) = ("l".repeat(128), "x".repeat(128));
+    let mut spec = specification(&fixture.root(), &["sh", "-c", "tty; read line; exit 4"]);
+    spec.Process.as_mut().unwrap().Terminal = true;
+    fixture.create(&container, spec).await.unwrap();
+    fixture.start_container(&container).await;
+    let mut terminal = process(&["sh", "-c", "tty; exit 5"]);
+    terminal.Terminal = true;
+    fixture.exec_in(&container, &exec, "", terminal).await.unwrap();
+    assert_eq!(fixture.wait_in(&container, &exec).await, 5);
+    assert!(fixture.output_in(&container, &exec).await.starts_with("/dev/"), "a terminal has a name");
+    let line =
+        WriteStreamRequest { container_id: container.clone(), data: b"\n".to_vec(), ..Default::default() };
+    fixture.client.write_stdin(context(), &line).await.unwrap();
+    assert_eq!(fixture.wait_in(&container, "").await, 4);
+    assert!(fixture.output_in(&container, "").await.starts_with("/dev/"));
+    fixture.remove(&container).await.unwrap();
+}
+
+/// The host hangs up in the middle of a creation and removes the container on another connection.
+async fn a_removal_waits_for_a_creation_given_up(fixture: &Fixture) {
+    assert_eq!(code(fixture.remove("ghost").await), ttrpc::Code::NOT_FOUND, "nobody has made it");
+    let pipe = |name: &str| {
+        let path = fixture.directory.path().join(name);
+        rustix::fs::mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        let (receiver, sender) = (pipe::OpenOptions::new().read_write(true).open_receiver(&path), &path);
+        let sender = pipe::OpenOptions::new().read_write(true).open_sender(sender);
+        (path.display().to_string(), receiver.unwrap(), sender.unwrap())
+    };
+    let (reached, mut at_reached, _) = pipe("reached");
+    let (go, _, mut to_go) = pipe("go");
+    let mut spec = specification(&fixture.root(), &["sleep", "1000"]);
+    let script = format!("echo > {reached}; read line < {go}");
+    let args = ["busybox", "sh", "-c", &script].map(str::to_owned).to_vec();
+    let hook = oci::Hook { Path: BUSYBOX.into(), Args: args, ..Default::default() };
+    spec.Hooks = Some(oci::Hooks { CreateRuntime: vec![hook], ..Default::default() }).into();
+
+    let host = connect(fixture.directory.path()).await;
+    let creation = creation("ghost", spec);
+    tokio::select! {
+        created = host.create_container(context(), &creation) => panic!("it waits for its hook: {created:?}"),
+        reached = at_reached.read_u8() => assert_eq!(reached.unwrap(), b'\n'),
+    }
+    drop(host);
+    let mut removal = pin!(fixture.remove("ghost"));
+    let early = tokio::time::timeout(Duration::from_secs(1), &mut removal).await;
+    assert!(early.is_err(), "the creation is under way, and yet: {early:?}");
+    to_go.write_all(b"\n").await.unwrap();
+    removal.await.unwrap();
+    assert_eq!(code(fixture.terminate("ghost").await), ttrpc::Code::NOT_FOUND);
+    fixture
+        .create("ghost", specification(&fixture.root(), &["true"]))
+        .await
+        .expect("nothing was left behind");
 }

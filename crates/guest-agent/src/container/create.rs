@@ -8,6 +8,7 @@ use std::{
 };
 
 use oci_spec::runtime::Spec;
+use virtcontainers_sys::unix;
 use virtcontainers_types::{ContainerId, ExecId};
 
 use super::{
@@ -79,7 +80,7 @@ async fn launch_first(
     let text = serde_json::to_vec(&spec).map_err(LaunchError::from)?;
     fs::write(&config, text).map_err(CallError::io("write", &config))?;
     let process = spec.process().clone().unwrap_or_default();
-    let terminal = Terminal::wanted(&process, bundle, "init")?;
+    let terminal = Terminal::wanted(agent, &process)?;
     let request = Request::Create {
         id: id.to_string(),
         bundle: bundle.to_owned(),
@@ -129,18 +130,19 @@ pub(super) struct Terminal {
 }
 
 impl Terminal {
-    /// A socket for `process` if it wants a terminal.
+    /// A socket for `process` if it wants a terminal. Its name is a number: ids are longer than a socket's address.
     pub(super) fn wanted(
+        agent: &Agent,
         process: &oci_spec::runtime::Process,
-        bundle: &Path,
-        name: &str,
     ) -> Result<Option<Self>, CallError> {
         if process.terminal() != Some(true) {
             return Ok(None);
         }
-        let path = bundle.join(format!("{name}.tty"));
-        let socket = UnixListener::bind(&path).map_err(CallError::io("listen on", &path))?;
-        socket.set_nonblocking(true).map_err(CallError::io("listen on", &path))?;
+        let directory = agent.settings().consoles();
+        make_directory(&directory)?;
+        let name = agent.launcher().next_console().to_string();
+        let path = directory.join(&name);
+        let socket = unix::bind_in(&directory, &name).map_err(CallError::io("listen on", &path))?;
         let size = process.console_size().map(|size| (clamp(size.height()), clamp(size.width())));
         Ok(Some(Self { path, socket, size: size.filter(|size| *size != (0, 0)) }))
     }
@@ -148,7 +150,7 @@ impl Terminal {
 
 impl Drop for Terminal {
     fn drop(&mut self) {
-        // The directory goes with the container; a socket less is tidier, not needed.
+        // The number is not used again; a socket less is tidier, not needed.
         fs::remove_file(&self.path).ok();
     }
 }

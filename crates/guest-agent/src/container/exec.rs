@@ -63,8 +63,7 @@ async fn launch_in(
     id: &ExecId,
     process: OciProcess,
 ) -> Result<crate::process::Process, CallError> {
-    let bundle = agent.settings().bundle(&container.id);
-    let terminal = Terminal::wanted(&process, &bundle, &format!("exec-{id}"))?;
+    let terminal = Terminal::wanted(agent, &process)?;
     let request = Request::Exec {
         id: container.id.to_string(),
         states: agent.settings().states(),

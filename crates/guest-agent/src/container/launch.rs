@@ -11,7 +11,10 @@ use std::{
     },
     path::PathBuf,
     process::{Command, Stdio as CommandStdio},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -136,6 +139,7 @@ pub struct Launcher {
     /// Each worker is a process with memory of its own.
     places: Semaphore,
     spare: Mutex<Option<Worker>>,
+    consoles: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -149,7 +153,17 @@ impl Launcher {
     /// A launcher without a spare worker.
     #[must_use]
     pub fn new(reaper: Arc<Reaper>) -> Self {
-        Self { reaper, places: Semaphore::new(MAX_LAUNCHES), spare: Mutex::default() }
+        Self {
+            reaper,
+            places: Semaphore::new(MAX_LAUNCHES),
+            spare: Mutex::default(),
+            consoles: AtomicU64::default(),
+        }
+    }
+
+    /// A number that no launch's console socket has had yet.
+    pub(super) fn next_console(&self) -> u64 {
+        self.consoles.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Launches what `request` says with the given standard streams; none when it gets a terminal.

@@ -2,11 +2,29 @@
 
 use std::{sync::Arc, time::Duration};
 
+use tokio::time::{Instant, timeout_at};
+
 use super::{Container, create};
 use crate::{agent::Agent, error::CallError};
 
 /// How long the kernel may take to end what was killed, unless the request says.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Removes the container named `id`. One that is still being made is waited for, so that no creation that was given up
+/// outlives its removal.
+///
+/// # Errors
+/// [`CallError::NoContainer`], and those of [`remove`].
+pub async fn remove_named(agent: &Agent, id: &str, limit: Option<Duration>) -> Result<(), CallError> {
+    let deadline = Instant::now() + limit.unwrap_or(PATIENCE);
+    let container = match timeout_at(deadline, agent.container_once_made(id)).await {
+        Ok(container) => container?,
+        Err(_elapsed) => {
+            return Err(CallError::Timeout(format!("the creation of container `{id}` to end")));
+        }
+    };
+    remove(agent, &container, Some(deadline - Instant::now())).await
+}
 
 /// Kills everything in the container, waits until it is gone, and takes back what it held. When it fails, it can be
 /// tried again.

@@ -72,7 +72,6 @@ pub(super) async fn resume(agent: &Arc<Agent>, request: ResumeContainerRequest) 
 }
 
 pub(super) async fn remove(agent: &Arc<Agent>, request: RemoveContainerRequest) -> Result<Empty, CallError> {
-    let container = agent.container(&request.container_id)?;
     let limit = (request.timeout > 0).then(|| Duration::from_secs(request.timeout.into()));
-    container::remove::remove(agent, &container, limit).await.map(|()| Empty::new())
+    container::remove::remove_named(agent, &request.container_id, limit).await.map(|()| Empty::new())
 }

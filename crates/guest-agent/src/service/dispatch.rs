@@ -6,6 +6,7 @@
 use std::{future::Future, panic::AssertUnwindSafe, pin::Pin, sync::Arc};
 
 use futures::FutureExt as _;
+use tokio::sync::oneshot;
 use ttrpc::r#async::TtrpcContext;
 use virtcontainers_agent_protocol::api::{AgentService, Empty, Health, agent::*, csi, health::*, types};
 use virtcontainers_sys::task;
@@ -31,7 +32,14 @@ async fn change<T: Send + 'static>(
     name: &'static str,
     call: impl Future<Output = Result<T, CallError>> + Send + 'static,
 ) -> ttrpc::Result<T> {
-    match task::spawn(name, call).await {
+    let (sender, result) = oneshot::channel();
+    let call = async move {
+        // A host that has hung up wants no answer.
+        sender.send(call.await).ok();
+    };
+    // A task that is awaited here would be aborted with the connection.
+    task::spawn(name, call).detach();
+    match result.await {
         Ok(result) => answer(name, result),
         Err(_panicked) => answer(name, Err(CallError::Panicked(name))),
     }

@@ -82,21 +82,15 @@ fn kill() -> u32 {
 }
 
 /// The kernel withholds a signal without a handler from the first process of a pid namespace. Who asks such a process
-/// to terminate wants its end, so it gets what cannot be withheld.
+/// to terminate wants its end, so it gets what cannot be withheld. One that handles, blocks or ignores the signal is
+/// left to its own decision.
 fn effective(container: &Container, process: &Process, number: u32) -> u32 {
     let terminate = Signal::TERM.as_raw().cast_unsigned();
     if number != terminate || !std::ptr::eq(process, &raw const **container.init()) {
         return number;
     }
     let status = fs::read_to_string(format!("/proc/{}/status", process.pid())).unwrap_or_default();
-    if catches(&status, number) { number } else { kill() }
-}
-
-/// Whether a process with that `/proc/<pid>/status` has a handler for signal `number` (`SigCgt`, a bit mask).
-fn catches(status: &str, number: u32) -> bool {
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
-    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(u64::MAX);
-    mask & (1 << (number - 1)) != 0
+    if signal::is_disposed_of(&status, number) { number } else { kill() }
 }
 
 pub(super) async fn wait(

@@ -24,3 +24,15 @@ pub fn send(pid: u32, number: u32) -> io::Result<()> {
     let signal = unsafe { Signal::from_raw_unchecked(number) };
     Ok(rustix::process::kill_process(pid, signal)?)
 }
+
+/// Whether a process with that `/proc/<pid>/status` has said what is to become of signal `number`: it has a handler
+/// (`SigCgt`), blocks it, to take it with sigwait(3) or signalfd(2) (`SigBlk`), or ignores it (`SigIgn`). A text that
+/// does not tell counts as yes.
+#[must_use]
+pub fn is_disposed_of(status: &str, number: u32) -> bool {
+    ["SigBlk:", "SigIgn:", "SigCgt:"].iter().any(|name| {
+        let mask = status.lines().find_map(|line| line.strip_prefix(name));
+        let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(u64::MAX);
+        mask & (1 << (number - 1)) != 0
+    })
+}
