@@ -102,8 +102,14 @@ impl Daemon {
     /// The end of its log.
     #[must_use]
     pub fn log_tail(&self) -> String {
-        tail(&self.log).unwrap_or_default()
+        log_tail(&self.log)
     }
+}
+
+/// The end of a daemon's log, whoever started the daemon; empty when it cannot be read.
+#[must_use]
+pub fn log_tail(log: &Path) -> String {
+    tail(log).unwrap_or_default()
 }
 
 fn tail(path: &Path) -> std::io::Result<String> {

@@ -13,7 +13,7 @@ mod shared_fs;
 
 pub mod vhost_vsock;
 
-pub use daemon::{Daemon, DaemonRecord, DaemonRole, STOP_GRACE, stop, stop_marked};
+pub use daemon::{Daemon, DaemonRecord, DaemonRole, STOP_GRACE, log_tail, stop, stop_marked};
 pub use error::DeviceError;
 pub use program::Program;
 pub use shared_fs::{

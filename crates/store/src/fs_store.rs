@@ -79,7 +79,12 @@ impl FsStore {
         let root = root.canonicalize().map_err(StoreError::io("resolve", root))?;
         let sandboxes_path = root.join("sandboxes");
         let sandboxes = open_dir(&sandboxes_path).map_err(StoreError::io("open", &sandboxes_path))?;
-        Ok(Self { root, sandboxes, sandboxes_path, durability })
+        let store = Self { root, sandboxes, sandboxes_path, durability };
+        // What cannot be swept is in nobody's way.
+        if let Err(error) = store.sweep() {
+            tracing::warn!(%error, "cannot remove what dead processes left");
+        }
+        Ok(store)
     }
 
     /// The root directory, in canonical form.

@@ -66,7 +66,8 @@ impl Container {
     /// # Errors
     /// When the sandbox does not run, the command has ended before, or it cannot be executed.
     pub async fn start(&self) -> Result<(), Error> {
-        to_the_end("start container", start::start(self.shared(), self.id.clone())).await
+        to_the_end(self.sandbox.runtime(), "start container", start::start(self.shared(), self.id.clone()))
+            .await
     }
 
     /// Ends its command: SIGTERM, a bounded wait, SIGKILL; by force SIGKILL at once.
@@ -74,7 +75,8 @@ impl Container {
     /// # Errors
     /// When the agent does not answer. To end a guest that is stuck, stop the sandbox.
     pub async fn stop(&self, mode: StopMode) -> Result<(), Error> {
-        to_the_end("stop container", stop::stop(self.shared(), self.id.clone(), mode)).await
+        to_the_end(self.sandbox.runtime(), "stop container", stop::stop(self.shared(), self.id.clone(), mode))
+            .await
     }
 
     /// Signals its command, or all of its processes.
@@ -82,7 +84,12 @@ impl Container {
     /// # Errors
     /// When it does not run.
     pub async fn kill(&self, signal: Signal, scope: KillScope) -> Result<(), Error> {
-        to_the_end("kill container", kill::kill(self.shared(), self.id.clone(), signal, scope)).await
+        to_the_end(
+            self.sandbox.runtime(),
+            "kill container",
+            kill::kill(self.shared(), self.id.clone(), signal, scope),
+        )
+        .await
     }
 
     /// Deletes it: out of the guest, and out of the shared directory. Its id is free again.
@@ -90,7 +97,12 @@ impl Container {
     /// # Errors
     /// When it runs and the mode is [`DeleteMode::IfStopped`].
     pub async fn delete(&self, mode: DeleteMode) -> Result<(), Error> {
-        to_the_end("delete container", delete::delete(self.shared(), self.id.clone(), mode)).await
+        to_the_end(
+            self.sandbox.runtime(),
+            "delete container",
+            delete::delete(self.shared(), self.id.clone(), mode),
+        )
+        .await
     }
 
     /// Freezes its processes.
@@ -98,7 +110,8 @@ impl Container {
     /// # Errors
     /// When it does not run.
     pub async fn pause(&self) -> Result<(), Error> {
-        to_the_end("pause container", pause::pause(self.shared(), self.id.clone())).await
+        to_the_end(self.sandbox.runtime(), "pause container", pause::pause(self.shared(), self.id.clone()))
+            .await
     }
 
     /// Thaws its processes.
@@ -106,7 +119,8 @@ impl Container {
     /// # Errors
     /// When it was not paused.
     pub async fn resume(&self) -> Result<(), Error> {
-        to_the_end("resume container", pause::resume(self.shared(), self.id.clone())).await
+        to_the_end(self.sandbox.runtime(), "resume container", pause::resume(self.shared(), self.id.clone()))
+            .await
     }
 
     /// Its status. Never waits for another verb, and never asks the guest: a command that has ended is seen by
@@ -123,7 +137,7 @@ impl Container {
     /// # Errors
     /// An invalid command with all its violations; a container that does not run; a program that cannot be executed.
     pub async fn exec(&self, cmd: Cmd) -> Result<Process, Error> {
-        to_the_end("enter container", exec::exec(self.clone(), cmd)).await
+        to_the_end(self.sandbox.runtime(), "enter container", exec::exec(self.clone(), cmd)).await
     }
 
     /// Its first process, for its streams.
@@ -131,7 +145,7 @@ impl Container {
     /// # Errors
     /// When the container does not exist, or its agent cannot be reached.
     pub async fn process(&self) -> Result<Process, Error> {
-        to_the_end("attend container", exec::first_process(self.clone())).await
+        to_the_end(self.sandbox.runtime(), "attend container", exec::first_process(self.clone())).await
     }
 
     /// Waits for its command to end: the exit code, 128+n for a signal n. Not bounded in time, cancel safe. The end is

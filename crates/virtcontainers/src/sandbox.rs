@@ -4,6 +4,7 @@ mod boot;
 mod connect;
 pub(crate) mod create;
 mod delete;
+mod helper;
 pub(crate) mod list;
 mod pause;
 mod record;
@@ -152,7 +153,7 @@ impl Sandbox {
     /// # Errors
     /// At the first container that does not start; the sandbox is running only when all do.
     pub async fn start(&self) -> Result<(), Error> {
-        to_the_end("start sandbox", start::start(Arc::clone(&self.shared))).await
+        to_the_end(self.runtime(), "start sandbox", start::start(Arc::clone(&self.shared))).await
     }
 
     /// Stops it. When this returns, the virtual machine's process and every helper are gone. A sandbox whose machine has
@@ -161,7 +162,7 @@ impl Sandbox {
     /// # Errors
     /// What could not be released; call it again, or delete the sandbox.
     pub async fn stop(&self, mode: StopMode) -> Result<(), Error> {
-        to_the_end("stop sandbox", stop::stop(Arc::clone(&self.shared), mode)).await
+        to_the_end(self.runtime(), "stop sandbox", stop::stop(Arc::clone(&self.shared), mode)).await
     }
 
     /// Halts its processors: nothing in it runs until it is resumed.
@@ -169,7 +170,7 @@ impl Sandbox {
     /// # Errors
     /// When it does not run.
     pub async fn pause(&self) -> Result<(), Error> {
-        to_the_end("pause sandbox", pause::pause(Arc::clone(&self.shared))).await
+        to_the_end(self.runtime(), "pause sandbox", pause::pause(Arc::clone(&self.shared))).await
     }
 
     /// Lets its processors go on.
@@ -177,7 +178,7 @@ impl Sandbox {
     /// # Errors
     /// When it was not paused.
     pub async fn resume(&self) -> Result<(), Error> {
-        to_the_end("resume sandbox", pause::resume(Arc::clone(&self.shared))).await
+        to_the_end(self.runtime(), "resume sandbox", pause::resume(Arc::clone(&self.shared))).await
     }
 
     /// Deletes it: all that it holds on the host is released, past errors, and its id is free again.
@@ -186,7 +187,7 @@ impl Sandbox {
     /// When it runs and the mode is [`DeleteMode::IfStopped`]; when something could not be released, in which case it
     /// is still there and can be deleted again.
     pub async fn delete(&self, mode: DeleteMode) -> Result<(), Error> {
-        to_the_end("delete sandbox", delete::delete(Arc::clone(&self.shared), mode)).await
+        to_the_end(self.runtime(), "delete sandbox", delete::delete(Arc::clone(&self.shared), mode)).await
     }
 
     /// Its status. Never waits for another verb, and never asks the guest.
@@ -226,7 +227,7 @@ impl Sandbox {
     /// When the agent does not answer.
     pub async fn agent_info(&self) -> Result<AgentInfo, Error> {
         let shared = Arc::clone(&self.shared);
-        to_the_end("ask the agent", async move {
+        to_the_end(self.runtime(), "ask the agent", async move {
             let mut session = Session::open(&shared).await?;
             let told = session.agent().await?.info().await;
             session.told(told)

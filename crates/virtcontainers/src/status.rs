@@ -17,7 +17,8 @@ pub struct SandboxStatus {
     pub id: SandboxId,
     /// Its state. A sandbox whose virtual machine has died is [`SandboxState::Stopped`].
     pub state: SandboxState,
-    /// Why it is stopped, when nobody stopped it.
+    /// Why it is stopped, when nobody stopped it; or which of its helper processes has died while its virtual machine
+    /// runs on.
     pub reason: Option<String>,
     /// Its virtual machine monitor.
     pub hypervisor: HypervisorKind,

@@ -19,8 +19,9 @@ use crate::{
 
 /// From the command to quit to the end of the process.
 const QUIT: Duration = Duration::from_secs(5);
-/// From SIGKILL to the end of the process: the kernel must free all its memory.
-const KILL: Duration = Duration::from_secs(20);
+/// From SIGKILL to the end of the process: the kernel must free all its memory. Shorter than the store gives a release,
+/// so that what is told is what survives.
+const KILL: Duration = Duration::from_secs(10);
 /// Between the end of the process and the end of its console, which the kernel still holds.
 const DRAIN: Duration = Duration::from_millis(200);
 /// From a broken connection to the end of the process that broke it.

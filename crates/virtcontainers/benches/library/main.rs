@@ -1,4 +1,5 @@
-//! What the library itself costs: `cargo bench -p virtcontainers --bench library [-- --runs N --disk DIR]`.
+//! What the library itself costs: `cargo bench -p virtcontainers --bench library [-- OPTIONS]`, where the options are
+//! `--runs N`, `--disk DIR`, and `--only verbs` or `--only lists`.
 //!
 //! The virtual machine is the mock and there is no agent, so that nothing is measured but the library: validation, the
 //! lease, the records with their step-by-step intents, and the undo that every verb prepares. The same is done in four
@@ -34,48 +35,64 @@ mod original {
 struct Options {
     runs: usize,
     disk: PathBuf,
+    verbs: bool,
+    lists: bool,
 }
 
 fn options() -> Result<Options, Box<dyn Error>> {
-    let mut options = Options { runs: 200, disk: env!("CARGO_TARGET_TMPDIR").into() };
+    let mut options =
+        Options { runs: 200, disk: env!("CARGO_TARGET_TMPDIR").into(), verbs: true, lists: true };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         let mut value = || words.next().ok_or_else(|| format!("{word}: a value is missing"));
         match word.as_str() {
             "--runs" => options.runs = value()?.parse::<usize>()?.max(1),
             "--disk" => options.disk = value()?.into(),
+            "--only" => match value()?.as_str() {
+                "verbs" => options.lists = false,
+                "lists" => options.verbs = false,
+                other => return Err(format!("--only {other}: there are verbs and lists").into()),
+            },
             // What cargo itself passes.
             "--bench" => {}
-            _ => return Err(format!("{word}: there are --runs N and --disk DIR").into()),
+            _ => {
+                return Err(
+                    format!("{word}: there are --runs N, --disk DIR, --only verbs and --only lists").into()
+                );
+            }
         }
     }
     Ok(options)
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let Options { runs, disk } = options()?;
+    let Options { runs, disk, verbs, lists } = options()?;
     let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let place =
         |name, dir: &PathBuf, durability, mounts| Place { name, dir: dir.clone(), durability, mounts };
     let shm = PathBuf::from("/dev/shm");
-    let mut places = vec![
-        place("disk, fsync", &disk, Durability::Full, false),
-        place("disk, no sync", &disk, Durability::NoSync, false),
-        place("tmpfs", &shm, Durability::Full, false),
-    ];
-    if rustix::process::geteuid().is_root() {
-        places.push(place("tmpfs, mounts", &shm, Durability::Full, true));
-    } else {
-        println!("not root: the place \"tmpfs, mounts\" is left out");
+    if verbs {
+        let mut places = vec![
+            place("disk, fsync", &disk, Durability::Full, false),
+            place("disk, no sync", &disk, Durability::NoSync, false),
+            place("tmpfs", &shm, Durability::Full, false),
+        ];
+        if rustix::process::geteuid().is_root() {
+            places.push(place("tmpfs, mounts", &shm, Durability::Full, true));
+        } else {
+            println!("not root: the place \"tmpfs, mounts\" is left out");
+        }
+        let mut measured = Vec::new();
+        for place in places {
+            measured.push((place.name, tokio.block_on(work::verbs(&place, runs))?));
+        }
+        print_verbs(&measured);
+        print_ratios(&measured);
     }
-    let mut measured = Vec::new();
-    for place in places {
-        measured.push((place.name, tokio.block_on(work::verbs(&place, runs))?));
+    if lists {
+        let tmpfs = place("tmpfs", &shm, Durability::Full, false);
+        print_lists(&tokio.block_on(work::lists(&tmpfs, runs.min(20)))?);
     }
-    print_verbs(&measured);
-    print_ratios(&measured);
-    let lists = tokio.block_on(work::lists(&place("tmpfs", &shm, Durability::Full, false), runs.min(20)))?;
-    print_lists(&lists);
     Ok(())
 }
 

@@ -20,10 +20,11 @@ pub(super) async fn wait(container: &Container) -> Result<i32, Error> {
         let (sandbox, container) = (sandbox.id().clone(), container.id().clone());
         return seen.exit_code().ok_or_else(|| Cause::ExitUnknown { sandbox, container }.into());
     }
-    let process = to_the_end("attend container", exec::first_process(container.clone())).await?;
+    let process =
+        to_the_end(sandbox.runtime(), "attend container", exec::first_process(container.clone())).await?;
     let first = ExecId::from(container.id());
     let code = sandbox.watching(process.agent().wait_process(container.id(), &first)).await?;
-    match to_the_end("record an end", record_end(container.clone(), code)).await {
+    match to_the_end(sandbox.runtime(), "record an end", record_end(container.clone(), code)).await {
         Ok(()) => {}
         // Whoever deleted it meanwhile wants no record of it.
         Err(error) if is_forgotten(&error) => {}

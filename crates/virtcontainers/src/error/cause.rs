@@ -42,6 +42,19 @@ pub(crate) enum Cause {
     )]
     GuestGone { id: SandboxId, how: String, when: &'static str },
     #[error(
+        "{role} of sandbox {id} ended {when} ({how}), and its virtual machine cannot do without: delete the sandbox; \
+         the end of {}: {said}",
+        log.display()
+    )]
+    HelperGone {
+        id: SandboxId,
+        role: &'static str,
+        how: String,
+        when: &'static str,
+        log: PathBuf,
+        said: String,
+    },
+    #[error(
         "the agent of sandbox {id} did not answer within {after:?} of boot: the guest's console says how far it \
          came; a longer agent_config.boot_timeout gives a slow guest more time"
     )]
@@ -96,7 +109,7 @@ impl Cause {
                 ErrorKind::WrongState
             }
             Self::NoHypervisor(_) => ErrorKind::NotBuilt,
-            Self::GuestGone { .. } => ErrorKind::Hypervisor,
+            Self::GuestGone { .. } | Self::HelperGone { .. } => ErrorKind::Hypervisor,
             Self::BootTimeout { .. } => ErrorKind::Timeout,
             Self::MissingProgram { .. } => ErrorKind::MissingProgram,
             Self::Interrupted(_) | Self::Fault(_) => ErrorKind::Interrupted,

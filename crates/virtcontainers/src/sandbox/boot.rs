@@ -84,10 +84,18 @@ pub(super) fn layout(runtime: &Runtime, config: &SandboxConfig) -> Result<Layout
     let mock = config.hypervisor_type == HypervisorKind::Mock;
     let (stream, share) = match (config.agent_type, mock) {
         (AgentKind::Noop, _) => (Stream::None, None),
-        (AgentKind::Kata, true) => (Stream::Mock, Some(Served::Nobody)),
+        (AgentKind::Kata, true) => (Stream::Mock, Some(mock_share(config)?)),
         (AgentKind::Kata, false) => (choose_stream(runtime, config)?, Some(choose_share(config)?)),
     };
     Ok(Layout { stream, share })
+}
+
+/// A mock has no use for a daemon, unless one is named: for tests of what becomes of it.
+fn mock_share(config: &SandboxConfig) -> Result<Served, Error> {
+    match config.hypervisor_config.virtio_fs_daemon {
+        Some(_) => choose_share(config),
+        None => Ok(Served::Nobody),
+    }
 }
 
 /// The first stream that this host can serve, unless one is asked for.

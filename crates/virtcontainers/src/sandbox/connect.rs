@@ -13,7 +13,11 @@ use virtcontainers_agent_protocol::transport::AgentAddress;
 use virtcontainers_hypervisor::{Vm, VmExit};
 use virtcontainers_types::{ProxyKind, Transport};
 
-use super::{Machine, Resource, Session, Shared, resource::Role};
+use super::{
+    Machine, Resource, SandboxRecord, Session, Shared,
+    helper::{self, Helper},
+    resource::Role,
+};
 use crate::error::{Cause, Error};
 
 /// How long a guest that has hung up may take until its VMM is gone too.
@@ -51,40 +55,99 @@ impl Readiness {
 
 /// Waits for a guest that boots, and dials its agent. Bounded in time, and ended by the guest's death.
 pub(super) async fn handshake(
-    shared: &Shared,
-    vm: &dyn Vm,
+    supports: &mut Supports<'_>,
     mut readiness: Readiness,
     connector: &dyn AgentConnector,
     address: &AgentAddress,
     within: Duration,
 ) -> Result<Arc<dyn Agent>, Error> {
+    let (id, vm) = (supports.shared.id().clone(), supports.vm);
     let greet = async {
-        readiness.come().await?;
-        match readiness {
-            Readiness::Dialled => {
-                let backoff = Backoff { total: within, ..Backoff::default() };
-                dial_until_ready(connector, address, backoff).await
+        let greeting = async {
+            readiness.come().await?;
+            match readiness {
+                Readiness::Dialled => {
+                    let backoff = Backoff { total: within, ..Backoff::default() };
+                    dial_until_ready(connector, address, backoff).await
+                }
+                Readiness::Always | Readiness::Announced(_) | Readiness::PortOpen(_) => {
+                    connector.connect(address).await
+                }
             }
-            Readiness::Always | Readiness::Announced(_) | Readiness::PortOpen(_) => {
-                connector.connect(address).await
-            }
+        };
+        match tokio::time::timeout(within, greeting).await {
+            Ok(greeted) => Ok(greeted?),
+            Err(_elapsed) => Err(Error::from(Cause::BootTimeout { id, after: within })),
         }
     };
-    let mut exited = vm.exited();
-    let id = shared.id();
-    let failed: Error = tokio::select! {
-        biased;
-        exit = ended(&mut exited) => {
+    let greeted = supports.carry(greet, "before its agent answered").await;
+    greeted.map_err(|error| error.with_console(vm.console().lines(super::CONSOLE_LINES)))
+}
+
+/// What a sandbox that comes to be stands on.
+pub(super) struct Supports<'a> {
+    pub(super) shared: &'a Shared,
+    pub(super) vm: &'a dyn Vm,
+    pub(super) helpers: Vec<Helper>,
+}
+
+impl Supports<'_> {
+    /// Does something that needs them all; the first that ends meanwhile ends it, and is what the error speaks of.
+    pub(super) async fn carry<T>(
+        &mut self,
+        work: impl Future<Output = Result<T, Error>>,
+        when: &'static str,
+    ) -> Result<T, Error> {
+        let mut lost = std::pin::pin!(self.lost(when));
+        tokio::select! {
+            biased;
+            error = &mut lost => Err(error),
+            done = work => match done {
+                // A connection breaks a moment before its other end is seen to be dead.
+                Err(error) if is_broken(&error) => {
+                    Err(tokio::time::timeout(2 * LAST_BREATH, lost).await.unwrap_or(error))
+                }
+                done => done,
+            },
+        }
+    }
+
+    /// Resolves when the first has ended.
+    async fn lost(&mut self, when: &'static str) -> Error {
+        let mut exited = self.vm.exited();
+        let id = self.shared.id();
+        let gone = |exit: Option<VmExit>| {
             let how = exit.map_or_else(|| "nobody saw how".to_owned(), |exit| exit.to_string());
-            Cause::GuestGone { id: id.clone(), how, when: "before its agent answered" }.into()
+            Error::from(Cause::GuestGone { id: id.clone(), how, when })
+        };
+        let helper = tokio::select! {
+            biased;
+            exit = ended(&mut exited) => return gone(exit),
+            helper = helper::first_end(&mut self.helpers) => helper,
+        };
+        // A VMM that ends takes its helpers along, and may be seen to end after them.
+        if !helper.by_signal
+            && let Ok(exit) = tokio::time::timeout(LAST_BREATH, ended(&mut exited)).await
+        {
+            return gone(exit);
         }
-        greeted = tokio::time::timeout(within, greet) => match greeted {
-            Ok(Ok(agent)) => return Ok(agent),
-            Ok(Err(error)) => error.into(),
-            Err(_elapsed) => Cause::BootTimeout { id: id.clone(), after: within }.into(),
-        },
-    };
-    Err(failed.with_console(vm.console().lines(super::CONSOLE_LINES)))
+        helper.into_error(self.shared, when)
+    }
+}
+
+/// Whether an error is of a connection rather than of what was asked for.
+fn is_broken(error: &Error) -> bool {
+    matches!(error.cause(), Cause::Agent(error) if breaks(error))
+}
+
+fn breaks(error: &AgentError) -> bool {
+    matches!(
+        error.kind(),
+        AgentErrorKind::Disconnected
+            | AgentErrorKind::Timeout
+            | AgentErrorKind::Transport
+            | AgentErrorKind::NotReady
+    )
 }
 
 /// Resolves when the machine has ended; with its exit, where that is known.
@@ -99,7 +162,7 @@ pub(super) async fn redial(session: &mut Session) -> Result<(AgentAddress, Arc<d
     // Without an agent there is no address, and the connector that hands out the noop agent needs none.
     let address = machine.agent.unwrap_or(AgentAddress::Unix { dir: machine.vm.dir, name: String::new() });
     if session.record.transport == Some(Transport::VirtioSerial) {
-        revive_proxy(session)?;
+        revive_proxy(session).await?;
     }
     let dialled = connector.connect(&address).await;
     let agent = session.told(dialled)?;
@@ -107,7 +170,7 @@ pub(super) async fn redial(session: &mut Session) -> Result<(AgentAddress, Arc<d
 }
 
 /// Puts a new proxy in the place of one that died; the guest begins anew with it.
-fn revive_proxy(session: &mut Session) -> Result<(), Error> {
+async fn revive_proxy(session: &mut Session) -> Result<(), Error> {
     let dir = session.runtime().sandbox_dir(session.id());
     if session.record.config.proxy_type == ProxyKind::KataBuiltIn {
         let serving = session.live.proxy.as_ref().is_some_and(proxy::Proxy::is_serving);
@@ -121,9 +184,15 @@ fn revive_proxy(session: &mut Session) -> Result<(), Error> {
     if !alive {
         let program = super::boot::proxy_program(session.runtime(), &session.record.config)?;
         let mark = Role::Proxy.mark(session.runtime().root(), session.id());
-        let process = proxy::ProxyProcess::launch(&program, &dir, mark)?.record().process;
+        // The intent first; the mark leads to one that was started by somebody who died before he could tell.
         session.record.resources.retain(|resource| resource.role() != Some(Role::Proxy));
-        session.record.resources.push(Resource::Daemon { role: Role::Proxy, process: Some(process) });
+        session.record.resources.push(Resource::Daemon { role: Role::Proxy, process: None });
+        session.save()?;
+        virtcontainers_device::stop_marked(&mark, Duration::ZERO).await?;
+        let started = proxy::ProxyProcess::launch(&program, &dir, mark)?.record().process;
+        if let Some(Resource::Daemon { process, .. }) = session.record.resources.last_mut() {
+            *process = Some(started);
+        }
         session.save()?;
     }
     Ok(())
@@ -151,11 +220,12 @@ pub(super) async fn while_alive<T>(
     asked: impl Future<Output = Result<T, AgentError>>,
 ) -> Result<T, Error> {
     use virtcontainers_store::StoreExt as _;
-    let record: super::SandboxRecord = shared.runtime().store().load_as(shared.id())?;
+    let record: SandboxRecord = shared.runtime().store().load_as(shared.id())?;
     let Some(machine) = record.phase.machine() else {
         return Err(guest_gone(shared, "during the call"));
     };
     let mut end = std::pin::pin!(gone(shared, machine));
+    let mut loss = std::pin::pin!(helper::first_loss(&record));
     tokio::select! {
         biased;
         answer = asked => match answer {
@@ -165,27 +235,29 @@ pub(super) async fn while_alive<T>(
                     // The guest may be on its way out; a moment's patience makes the better error.
                     tokio::time::timeout(LAST_BREATH, &mut end).await.ok();
                 }
-                Err(explain(shared, Some(machine), error))
+                Err(explain(shared, &record, error))
             }
         },
         over = &mut end => {
             over?;
             Err(guest_gone(shared, "during the call"))
         }
+        lost = &mut loss => match tokio::time::timeout(LAST_BREATH, &mut end).await {
+            // It went with its machine.
+            Ok(over) => Err(over.err().unwrap_or_else(|| guest_gone(shared, "during the call"))),
+            Err(_elapsed) => Err(lost.into_error(shared, "during the call")),
+        },
     }
 }
 
-/// What an agent's failure means: when the guest has died under it, that is what there is to tell.
-pub(super) fn explain(shared: &Shared, machine: Option<&Machine>, error: AgentError) -> Error {
-    let broken = matches!(
-        error.kind(),
-        AgentErrorKind::Disconnected
-            | AgentErrorKind::Timeout
-            | AgentErrorKind::Transport
-            | AgentErrorKind::NotReady
-    );
-    match machine {
-        Some(machine) if broken && !machine.is_alive() => guest_gone(shared, "during the call"),
+/// What an agent's failure means: when the guest or a helper has died under it, that is what there is to tell.
+pub(super) fn explain(shared: &Shared, record: &SandboxRecord, error: AgentError) -> Error {
+    match record.phase.machine() {
+        Some(machine) if breaks(&error) && !machine.is_alive() => guest_gone(shared, "during the call"),
+        Some(_) if breaks(&error) => match helper::dead(record) {
+            Some(dead) => dead.into_error(shared, "during the call"),
+            None => error.into(),
+        },
         Some(_) | None => error.into(),
     }
 }

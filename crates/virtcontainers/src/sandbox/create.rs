@@ -5,12 +5,14 @@ mod build;
 
 use std::sync::Arc;
 
+use tokio::sync::oneshot;
 use virtcontainers_store::{Cause as Ended, Transaction, Unwound, transact};
 
 use self::birth::Birth;
-use super::{DeleteMode, Release, Sandbox, SandboxPhase, SandboxRecord};
+use super::{DeleteMode, Release, Sandbox, SandboxPhase, SandboxRecord, start};
 use crate::{
     config::{SandboxConfig, SandboxSpec},
+    drive::to_the_end,
     error::{Cause, Error},
     runtime::Runtime,
     time::Timestamp,
@@ -37,10 +39,32 @@ pub(crate) async fn create(runtime: &Runtime, config: SandboxConfig) -> Result<S
     }
 }
 
-/// Creates a sandbox and starts it.
+/// Creates a sandbox and starts it: one verb, of which all or nothing remains, also when its caller leaves.
 pub(crate) async fn run(runtime: &Runtime, config: SandboxConfig) -> Result<Sandbox, Error> {
-    let sandbox = create(runtime, config).await?;
-    match sandbox.start().await {
+    // Dropped together with this future.
+    let (_caller, caller_gone) = oneshot::channel();
+    let verb = run_for(caller_gone, runtime.clone(), config);
+    to_the_end(runtime, "run sandbox", verb).await
+}
+
+async fn run_for(
+    mut caller_gone: oneshot::Receiver<()>,
+    runtime: Runtime,
+    config: SandboxConfig,
+) -> Result<Sandbox, Error> {
+    let abandoned = || Error::from(Cause::Interrupted("nobody waited for run sandbox".to_owned()));
+    let sandbox = tokio::select! {
+        biased;
+        created = create(&runtime, config) => created?,
+        // A create that is dropped undoes itself.
+        _ = &mut caller_gone => return Err(abandoned()),
+    };
+    let started = tokio::select! {
+        biased;
+        _ = &mut caller_gone => Err(abandoned()),
+        started = start::start(Arc::clone(sandbox.shared())) => started,
+    };
+    match started {
         Ok(()) => Ok(sandbox),
         Err(error) => {
             let console = sandbox.console();

@@ -4,14 +4,18 @@ use std::sync::Arc;
 
 use virtcontainers_store::StoreError;
 
-use super::{DeleteMode, Session, Shared, StopMode, release, stop};
+use super::{DeleteMode, Session, Shared, StopMode, release, session::LEASE_TIMEOUT, stop};
 use crate::{
     error::{Cause, Error},
     state::SandboxOperation,
 };
 
 pub(super) async fn delete(shared: Arc<Shared>, mode: DeleteMode) -> Result<(), Error> {
-    let session = match Session::open(&shared).await {
+    let opened = match mode {
+        DeleteMode::Force => Session::open_by_force(&shared).await,
+        DeleteMode::IfStopped => Session::open(&shared).await,
+    };
+    let session = match opened {
         Ok(session) => session,
         Err(error) if is_unreadable(&error, mode) => return delete_unreadable(&shared).await,
         Err(error) => return Err(error),
@@ -41,7 +45,7 @@ fn is_unreadable(error: &Error, mode: DeleteMode) -> bool {
 
 /// Finds what there is by marks and mounts.
 async fn delete_unreadable(shared: &Arc<Shared>) -> Result<(), Error> {
-    let (live, lease) = Session::seize(shared).await?;
+    let (live, lease) = Session::seize(shared, LEASE_TIMEOUT).await?;
     release::salvage(shared.runtime(), shared.id()).await?;
     shared.runtime().store().forget(lease)?;
     drop(live);

@@ -1,13 +1,18 @@
 //! Pause and resume: the machine's processors.
+//!
+//! The record is written after the machine has obeyed, so it may be behind: what it says is done is asked for.
 
 use std::sync::Arc;
+
+use virtcontainers_hypervisor::VmState;
 
 use super::{SandboxPhase, Session, Shared, session::Todo};
 use crate::{error::Error, state::SandboxOperation};
 
 pub(super) async fn pause(shared: Arc<Shared>) -> Result<(), Error> {
     let mut session = Session::open(&shared).await?;
-    if session.admit(SandboxOperation::Pause, "pause")? == Todo::Nothing {
+    let todo = session.admit(SandboxOperation::Pause, "pause")?;
+    if todo == Todo::Nothing && session.vm().await?.state().await? == VmState::Paused {
         return Ok(());
     }
     let machine = session.machine()?.clone();
@@ -18,7 +23,8 @@ pub(super) async fn pause(shared: Arc<Shared>) -> Result<(), Error> {
 
 pub(super) async fn resume(shared: Arc<Shared>) -> Result<(), Error> {
     let mut session = Session::open(&shared).await?;
-    if session.admit(SandboxOperation::Resume, "resume")? == Todo::Nothing {
+    let todo = session.admit(SandboxOperation::Resume, "resume")?;
+    if todo == Todo::Nothing && session.vm().await?.state().await? == VmState::Running {
         return Ok(());
     }
     let machine = session.machine()?.clone();

@@ -82,10 +82,14 @@ impl SandboxPhase {
         }
     }
 
-    /// The phase as the host shows it: a machine whose VMM has died is stopped, whatever the record says.
+    /// The phase as the host shows it: a machine whose VMM has died is stopped, whatever the record says, and so is one
+    /// whose creator has died.
     pub(crate) fn observed(&self) -> Self {
         match self.machine() {
             Some(machine) if !machine.is_alive() => Self::Stopped(Ending::Died),
+            None if matches!(self, Self::Creating { by } if !by.is_alive()) => {
+                Self::Stopped(Ending::NeverBorn)
+            }
             Some(_) | None => self.clone(),
         }
     }

@@ -72,7 +72,12 @@ impl Release {
         let mark = role.mark(self.runtime.root(), &self.id);
         match (process, role) {
             (None, _) => Ok(virtcontainers_device::stop_marked(&mark, Duration::ZERO).await?),
-            (Some(process), Role::Vmm | Role::Proxy) => Ok(kill(process).await?),
+            (Some(process), Role::Vmm) => Ok(kill(process).await?),
+            (Some(process), Role::Proxy) => {
+                kill(process).await?;
+                // Another may have been started in its place, and not been recorded.
+                Ok(virtcontainers_device::stop_marked(&mark, Duration::ZERO).await?)
+            }
             (Some(process), Role::VsockDaemon) => {
                 let daemon = DaemonRecord { role: DaemonRole::VhostVsock, process };
                 Ok(virtcontainers_device::stop(&daemon, STOP_GRACE).await?)

@@ -72,12 +72,28 @@ impl Resource {
         }
     }
 
+    /// The VMM's process, where it is known.
+    pub(crate) fn vmm(&self) -> Option<ProcessRef> {
+        match self {
+            Self::Machine { vm } => vm.as_ref().and_then(|vm| vm.process),
+            Self::Share | Self::Container { .. } | Self::Daemon { .. } => None,
+        }
+    }
+
+    /// The helper process, where it is known.
+    pub(crate) const fn daemon(&self) -> Option<(Role, ProcessRef)> {
+        match self {
+            Self::Daemon { role, process: Some(process) } => Some((*role, *process)),
+            Self::Daemon { process: None, .. }
+            | Self::Share
+            | Self::Container { .. }
+            | Self::Machine { .. } => None,
+        }
+    }
+
     /// The helper process, while it lives.
     pub(crate) fn living_daemon(&self) -> Option<(Role, ProcessRef)> {
-        match self {
-            Self::Daemon { role, process: Some(process) } if process.is_alive() => Some((*role, *process)),
-            Self::Daemon { .. } | Self::Share | Self::Container { .. } | Self::Machine { .. } => None,
-        }
+        self.daemon().filter(|(_, process)| process.is_alive())
     }
 
     /// Whether it is the living process of a role.

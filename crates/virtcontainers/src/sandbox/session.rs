@@ -10,9 +10,10 @@ use virtcontainers_agent_client::{Agent, AgentError, AgentErrorKind, proxy::Prox
 use virtcontainers_agent_protocol::transport::AgentAddress;
 use virtcontainers_hypervisor::Vm;
 use virtcontainers_store::{Lease, StoreError, StoreExt as _};
+use virtcontainers_sys::process::Signal;
 use virtcontainers_types::{ContainerId, SandboxId};
 
-use super::{Machine, SandboxPhase, SandboxRecord, Shared, connect};
+use super::{Machine, Resource, SandboxPhase, SandboxRecord, Shared, connect};
 use crate::{
     container::{ContainerPhase, ContainerRecord},
     error::{Cause, Error},
@@ -21,7 +22,9 @@ use crate::{
 };
 
 /// How long a verb waits for another one that works on the same sandbox.
-const LEASE_TIMEOUT: Duration = Duration::from_secs(30);
+pub(super) const LEASE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a verb waits that is to act by force, before it does.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The connections of this process to one sandbox.
 #[derive(Debug, Default)]
@@ -51,8 +54,29 @@ pub(crate) enum Todo {
 impl Session {
     /// Waits for the sandbox to be free, and reads its record.
     pub(crate) async fn open(shared: &Arc<Shared>) -> Result<Self, Error> {
+        Self::open_with(shared, LEASE_TIMEOUT).await
+    }
+
+    /// As [`Session::open`], but not at the mercy of the verb that has the sandbox: after a short wait the virtual
+    /// machine is killed under it, which ends every call that it waits for.
+    pub(super) async fn open_by_force(shared: &Arc<Shared>) -> Result<Self, Error> {
+        match Self::open_with(shared, PATIENCE).await {
+            Err(error) if matches!(error.cause(), Cause::Store(StoreError::Busy { .. })) => {
+                let record: SandboxRecord = shared.runtime().store().load_as(shared.id())?;
+                if let Some(vmm) = record.resources.iter().find_map(Resource::vmm) {
+                    tracing::warn!(id = %shared.id(), pid = vmm.pid, "killing the VMM under a verb that is at work");
+                    let failed = |source| Cause::Host { what: "kill the virtual machine's process", source };
+                    vmm.kill(Signal::KILL).map_err(failed)?;
+                }
+                Self::open(shared).await
+            }
+            opened => opened,
+        }
+    }
+
+    async fn open_with(shared: &Arc<Shared>, patience: Duration) -> Result<Self, Error> {
         let _at_work = shared.runtime().at_work();
-        let (live, lease) = Self::seize(shared).await?;
+        let (live, lease) = Self::seize(shared, patience).await?;
         let mut record: SandboxRecord = shared.runtime().store().load_as(shared.id())?;
         record.phase = record.phase.observed();
         let mut session = Self { shared: Arc::clone(shared), live, lease, record, _at_work };
@@ -60,15 +84,19 @@ impl Session {
         Ok(session)
     }
 
-    /// The two locks alone, for those who can do without a readable record.
-    pub(super) async fn seize(shared: &Arc<Shared>) -> Result<(OwnedMutexGuard<Live>, Lease), Error> {
-        let locked = tokio::time::timeout(LEASE_TIMEOUT, Arc::clone(&shared.live).lock_owned()).await;
+    /// The two locks alone, for those who can do without a readable record. The lease first, here as in a create:
+    /// then whoever has it finds the connections free, or about to be.
+    pub(super) async fn seize(
+        shared: &Arc<Shared>,
+        patience: Duration,
+    ) -> Result<(OwnedMutexGuard<Live>, Lease), Error> {
+        let lease = shared.runtime().store().lease_async(shared.id(), patience).await?;
+        let locked = tokio::time::timeout(patience, Arc::clone(&shared.live).lock_owned()).await;
         let live = locked.map_err(|_elapsed| StoreError::Busy {
             id: shared.id().clone(),
             holder: Some(std::process::id()),
-            waited: LEASE_TIMEOUT,
+            waited: patience,
         })?;
-        let lease = shared.runtime().store().lease_async(shared.id(), LEASE_TIMEOUT).await?;
         Ok((live, lease))
     }
 
@@ -185,20 +213,18 @@ impl Session {
             if matches!(error.kind(), AgentErrorKind::Disconnected | AgentErrorKind::Timeout) {
                 self.live.agent = None;
             }
-            connect::explain(&self.shared, self.record.phase.machine(), error)
+            connect::explain(&self.shared, &self.record, error)
         })
     }
 
-    /// Every container's record, for verbs that concern them all; what cannot be read is left to status to tell.
-    pub(super) fn containers(&self) -> Result<Vec<ContainerRecord>, Error> {
+    /// Every container's record, for verbs that concern them all, or why it cannot be read.
+    pub(super) fn containers(&self) -> Result<Vec<Result<ContainerRecord, StoreError>>, Error> {
         let listed = self.runtime().store().list_containers_as::<ContainerRecord>(self.id())?;
-        let readable = listed.into_iter().filter_map(|entry| entry.record.ok());
-        Ok(readable
-            .map(|mut record| {
-                record.phase = record.phase.within(&self.record.phase);
-                record
-            })
-            .collect())
+        let seen = |mut record: ContainerRecord| {
+            record.phase = record.phase.within(&self.record.phase);
+            record
+        };
+        Ok(listed.into_iter().map(|entry| entry.record.map(seen)).collect())
     }
 
     /// Takes the session apart, for a transaction that keeps lease and record.

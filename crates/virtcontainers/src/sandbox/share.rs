@@ -2,19 +2,17 @@
 
 use std::{path::Path, time::Duration};
 
-use virtcontainers_agent_client::Storage;
-use virtcontainers_agent_protocol::guest_paths;
-use virtcontainers_device::{
-    Access, Share, vhost_vsock,
-    virtiofsd::{self, CacheMode, VirtiofsdConfig},
-};
-use virtcontainers_sys::process::ProcessRef;
-
 use super::{Shared, boot::Served};
 use crate::{
     config::{ContainerPlan, HypervisorConfig},
     error::Error,
     oci::SharedVolume,
+};
+use virtcontainers_agent_client::Storage;
+use virtcontainers_agent_protocol::guest_paths;
+use virtcontainers_device::{
+    Access, Daemon, Share, vhost_vsock,
+    virtiofsd::{self, CacheMode, VirtiofsdConfig},
 };
 
 /// How long the vsock daemon may take to listen.
@@ -41,7 +39,7 @@ pub(super) fn start_virtiofsd(
     shared: &Shared,
     config: &HypervisorConfig,
     program: &Path,
-) -> Result<ProcessRef, Error> {
+) -> Result<Daemon, Error> {
     let cache = match config.virtio_fs_cache.as_deref() {
         Some("never") => CacheMode::Never,
         Some("always") => CacheMode::Always,
@@ -56,16 +54,15 @@ pub(super) fn start_virtiofsd(
     };
     let runtime = shared.runtime();
     let dir = runtime.sandbox_dir(shared.id());
-    Ok(virtiofsd::launch(runtime.root(), shared.id(), &dir, &daemon)?.record().process)
+    Ok(virtiofsd::launch(runtime.root(), shared.id(), &dir, &daemon)?)
 }
 
 /// Starts the vsock daemon, and waits until it listens.
-pub(super) async fn start_vsock_daemon(shared: &Shared, program: &Path) -> Result<ProcessRef, Error> {
+pub(super) async fn start_vsock_daemon(shared: &Shared, program: &Path) -> Result<Daemon, Error> {
     let runtime = shared.runtime();
     let dir = runtime.sandbox_dir(shared.id());
     let program = Some(program.to_owned());
-    let daemon = vhost_vsock::launch(runtime.root(), shared.id(), &dir, program, VSOCK_DAEMON_START).await?;
-    Ok(daemon.record().process)
+    Ok(vhost_vsock::launch(runtime.root(), shared.id(), &dir, program, VSOCK_DAEMON_START).await?)
 }
 
 /// What the agent has to mount before it can see any container.

@@ -15,7 +15,8 @@ pub(super) async fn start(shared: Arc<Shared>) -> Result<(), Error> {
     if session.admit(SandboxOperation::Start, "start")? == Todo::Nothing {
         return Ok(());
     }
-    let mut containers = session.containers()?;
+    // One that cannot be read cannot be started, and the sandbox does not run without it.
+    let mut containers = session.containers()?.into_iter().collect::<Result<Vec<_>, _>>()?;
     containers.sort_by_key(|container| (container.created, container.place));
     for container in &mut containers {
         if is_startable(container) {

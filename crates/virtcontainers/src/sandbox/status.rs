@@ -3,7 +3,7 @@
 use virtcontainers_store::{Listed, StoreExt as _};
 use virtcontainers_types::SandboxId;
 
-use super::{Resource, SandboxRecord};
+use super::{Resource, SandboxRecord, helper};
 use crate::{
     container::{self, ContainerRecord},
     error::{Error, chain},
@@ -34,7 +34,10 @@ pub(super) fn whole(runtime: &Runtime, record: SandboxRecord) -> Result<SandboxS
     };
     Ok(SandboxStatus {
         state: phase.state(),
-        reason: phase.reason().map(str::to_owned),
+        reason: match phase.machine() {
+            Some(_) => helper::reason(&record),
+            None => phase.reason().map(str::to_owned),
+        },
         hypervisor: record.config.hypervisor_type,
         agent: record.config.agent_type,
         transport: record.transport,

@@ -29,7 +29,10 @@ const SHORT_FAREWELL: Duration = Duration::from_millis(250);
 const POWER_OFF: Duration = Duration::from_secs(3);
 
 pub(super) async fn stop(shared: Arc<Shared>, mode: StopMode) -> Result<(), Error> {
-    let session = Session::open(&shared).await?;
+    let session = match mode {
+        StopMode::Graceful => Session::open(&shared).await?,
+        StopMode::Force => Session::open_by_force(&shared).await?,
+    };
     if session.admit(SandboxOperation::Stop, "stop")? == Todo::Nothing && session.record.resources.is_empty()
     {
         return Ok(());
@@ -86,7 +89,9 @@ async fn say_farewell(session: &mut Session) {
 /// All at once: SIGTERM, a bounded wait, SIGKILL.
 async fn end_containers(session: &Session, agent: &dyn Agent) {
     let Ok(records) = session.containers() else { return };
-    let running = records.into_iter().filter(|record| record.phase.state() == ContainerState::Running);
+    // What cannot be read is left to status to tell.
+    let readable = records.into_iter().filter_map(Result::ok);
+    let running = readable.filter(|record| record.phase.state() == ContainerState::Running);
     let ends = running.map(|mut record| async move {
         let ended = end_processes(agent, &record.id, GRACE).await;
         let code =

@@ -61,7 +61,8 @@ async fn a_create_that_is_killed_at_any_step_can_be_deleted() {
             runtime.delete_sandbox(&sid("web"), Default::default()).await.unwrap();
             break;
         }
-        assert_eq!(status.state, SandboxState::Creating, "after point {point}");
+        assert_eq!(status.state, SandboxState::Stopped, "after point {point}");
+        assert!(status.reason.is_some_and(|reason| reason.contains("create did not finish")));
         let again = runtime.create_sandbox(stage.config("web", &[])).await.unwrap_err();
         assert_eq!(again.kind(), ErrorKind::AlreadyExists);
         runtime.delete_sandbox(&sid("web"), Default::default()).await.unwrap();

@@ -8,9 +8,12 @@
     reason = "a test tells by panicking, and its tasks end with its runtime"
 )]
 
+mod at_once;
 mod bad_input;
 mod crash;
+mod drift;
 mod faults;
+mod helpers;
 mod list;
 mod stage;
 mod verbs;

@@ -3,8 +3,8 @@
 use std::{path::PathBuf, sync::Arc};
 
 use virtcontainers::{
-    AgentKind, ContainerConfig, ContainerId, Durability, ExecId, HypervisorKind, Runtime, SandboxConfig,
-    SandboxId,
+    AgentKind, ContainerConfig, ContainerId, Durability, ExecId, HypervisorKind, Runtime, RuntimeBuilder,
+    SandboxConfig, SandboxId,
     agent::mock::{MockAgent, MockProcess},
     hypervisor::mock::MockHypervisor,
     store::FaultPlan,
@@ -49,15 +49,29 @@ impl Stage {
         self.runtime_with(FaultPlan::none())
     }
 
+    /// A runtime with a program for its proxies.
+    pub(crate) fn runtime_with_helper(&self, program: &str) -> Runtime {
+        self.builder().helper_program(program).build().unwrap()
+    }
+
     pub(crate) fn runtime_with(&self, faults: FaultPlan) -> Runtime {
+        self.builder().faults(faults).build().unwrap()
+    }
+
+    fn builder(&self) -> RuntimeBuilder {
         Runtime::builder()
             .root(self.root.path())
             .durability(Durability::NoSync)
             .hypervisor(Arc::new(self.vmm.clone()))
             .connector(Arc::new(self.agent.clone()))
-            .faults(faults)
-            .build()
-            .unwrap()
+    }
+
+    /// Changes what is on record, as if another process had written it.
+    pub(crate) fn edit_record(&self, id: &str, edit: impl FnOnce(&mut serde_json::Value)) {
+        let path = self.dir(id).join("record.json");
+        let mut record: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        edit(&mut record["body"]);
+        std::fs::write(&path, serde_json::to_vec(&record).unwrap()).unwrap();
     }
 
     pub(crate) fn container(&self, id: &str) -> ContainerConfig {

@@ -16,7 +16,8 @@ use super::{
     super::{
         Machine, Release, Resource, SandboxPhase, Shared,
         boot::{self, Layout, Served, Stream},
-        connect::{self, Readiness},
+        connect::{self, Readiness, Supports},
+        helper::Helper,
         resource::Role,
         share,
     },
@@ -28,7 +29,7 @@ use crate::{
         self, PreparedContainer,
         create::{flat, pass},
     },
-    error::{Cause, Error},
+    error::Error,
     oci::SandboxTraits,
 };
 
@@ -46,8 +47,9 @@ pub(super) async fn build(
     let layout = boot::layout(runtime, spec.config())?;
     steps.ledger_mut().record.transport = layout.stream.transport();
 
-    start_share(steps, shared, spec, &layout).await?;
-    let announcement = start_stream(steps, shared, spec, &layout).await?;
+    let mut helpers = Vec::new();
+    start_share(steps, shared, spec, &layout, &mut helpers).await?;
+    let announcement = start_stream(steps, shared, spec, &layout, &mut helpers).await?;
     let vm =
         launch(steps, shared, spec, &layout, announcement.as_ref().map(Announcement::port), release).await?;
     shared.watch(vm.as_ref());
@@ -55,7 +57,7 @@ pub(super) async fn build(
     // The guest boots meanwhile.
     let containers = prepare_containers(steps, shared, spec, &layout).await?;
 
-    let proxy = start_proxy(steps, shared, spec, &layout).await?;
+    let proxy = start_proxy(steps, shared, spec, &layout, &mut helpers).await?;
     let readiness = match (announcement, &layout.stream) {
         (_, Stream::None | Stream::Mock) => Readiness::Always,
         (Some(announcement), _) => Readiness::Announced(announcement),
@@ -65,9 +67,9 @@ pub(super) async fn build(
     let address = address(shared, &layout.stream);
     let connector = runtime.connector(spec.config().agent_type);
     let within = Duration::from(spec.config().agent_config.boot_timeout);
-    let agent =
-        connect::handshake(shared, vm.as_ref(), readiness, connector.as_ref(), &address, within).await?;
-    populate(steps, shared, spec, &layout, vm.as_ref(), agent.as_ref(), containers).await?;
+    let mut supports = Supports { shared, vm: vm.as_ref(), helpers };
+    let agent = connect::handshake(&mut supports, readiness, connector.as_ref(), &address, within).await?;
+    populate(steps, spec, &layout, &mut supports, agent.as_ref(), containers).await?;
 
     let machine =
         Machine { vm: vm.record(), agent: (layout.stream != Stream::None).then(|| address.clone()) };
@@ -88,6 +90,7 @@ async fn start_share(
     shared: &Shared,
     spec: &SandboxSpec,
     layout: &Layout,
+    helpers: &mut Vec<Helper>,
 ) -> Result<(), Error> {
     let Some(served) = &layout.share else { return Ok(()) };
     let dir = shared.runtime().sandbox_dir(shared.id());
@@ -99,8 +102,12 @@ async fn start_share(
         Served::Nobody | Served::Vmm => Ok(()),
         Served::Virtiofsd { program } => {
             let config = &spec.config().hypervisor_config;
-            let start = async { share::start_virtiofsd(shared, config, program) };
-            start_daemon(steps, Role::Virtiofsd, start).await
+            let start = async {
+                share::start_virtiofsd(shared, config, program)
+                    .map(|daemon| Helper::daemon(Role::Virtiofsd, daemon))
+            };
+            helpers.push(start_helper(steps, Role::Virtiofsd, start).await?);
+            Ok(())
         }
     }
 }
@@ -111,6 +118,7 @@ async fn start_stream(
     shared: &Shared,
     spec: &SandboxSpec,
     layout: &Layout,
+    helpers: &mut Vec<Helper>,
 ) -> Result<Option<Announcement>, Error> {
     let announces = spec.config().agent_config.announces;
     match &layout.stream {
@@ -121,21 +129,26 @@ async fn start_stream(
             let announcement = announces
                 .then(|| Announcement::hybrid(&dir, vhost_vsock::VSOCK_SOCKET, HYBRID_PORT))
                 .transpose()?;
-            start_daemon(steps, Role::VsockDaemon, share::start_vsock_daemon(shared, daemon)).await?;
+            let start = async {
+                let daemon = share::start_vsock_daemon(shared, daemon).await?;
+                Ok(Helper::daemon(Role::VsockDaemon, daemon))
+            };
+            helpers.push(start_helper(steps, Role::VsockDaemon, start).await?);
             Ok(announcement)
         }
     }
 }
 
 /// Starts a helper process and puts it on record.
-async fn start_daemon(
+async fn start_helper(
     steps: &mut Steps,
     role: Role,
-    start: impl Future<Output = Result<virtcontainers_sys::process::ProcessRef, Error>>,
-) -> Result<(), Error> {
+    start: impl Future<Output = Result<Helper, Error>>,
+) -> Result<Helper, Error> {
     let intent = Resource::Daemon { role, process: None };
-    let process = steps.step(role.as_str(), intent, start).await.map_err(flat)?;
-    Ok(steps.amend(Resource::Daemon { role, process: Some(process) })?)
+    let helper = steps.step(role.as_str(), intent, start).await.map_err(flat)?;
+    steps.amend(Resource::Daemon { role, process: Some(helper.process()) })?;
+    Ok(helper)
 }
 
 async fn launch(
@@ -196,6 +209,7 @@ async fn start_proxy(
     shared: &Shared,
     spec: &SandboxSpec,
     layout: &Layout,
+    helpers: &mut Vec<Helper>,
 ) -> Result<Option<proxy::Proxy>, Error> {
     let Stream::Serial { proxy } = &layout.stream else { return Ok(None) };
     let runtime = shared.runtime();
@@ -206,8 +220,9 @@ async fn start_proxy(
         ProxyChoice::Process => {
             let program = boot::proxy_program(runtime, spec.config())?;
             let mark = Role::Proxy.mark(runtime.root(), shared.id());
-            let start = async { Ok(proxy::ProxyProcess::launch(&program, &dir, mark)?.record().process) };
-            start_daemon(steps, Role::Proxy, start).await.map(|()| None)
+            let start = async { Ok(Helper::proxy(proxy::ProxyProcess::launch(&program, &dir, mark)?)) };
+            helpers.push(start_helper(steps, Role::Proxy, start).await?);
+            Ok(None)
         }
     }
 }
@@ -228,14 +243,13 @@ fn address(shared: &Shared, stream: &Stream) -> AgentAddress {
 /// Tells the agent of the sandbox and of its containers.
 async fn populate(
     steps: &mut Steps,
-    shared: &Shared,
     spec: &SandboxSpec,
     layout: &Layout,
-    vm: &dyn Vm,
+    supports: &mut Supports<'_>,
     agent: &dyn Agent,
     containers: Vec<PreparedContainer>,
 ) -> Result<(), Error> {
-    let config = spec.config();
+    let (shared, config) = (supports.shared, spec.config());
     let guest = GuestSandbox {
         hostname: spec.hostname().to_owned(),
         dns: Vec::new(),
@@ -254,15 +268,10 @@ async fn populate(
         }
         Ok::<_, Error>(records)
     };
-    let mut exited = vm.exited();
-    let records = tokio::select! {
-        biased;
-        told = tell => told.map_err(|error| error.with_console(shared.console()))?,
-        _ = exited.wait_for(Option::is_some) => {
-            let (id, how) = (shared.id().clone(), "while its containers were created".to_owned());
-            return Err(Error::from(Cause::GuestGone { id, how, when: "at boot" }).with_console(shared.console()));
-        }
-    };
+    let records = supports
+        .carry(tell, "while its containers were created")
+        .await
+        .map_err(|error| error.with_console(shared.console()))?;
     let store = Arc::clone(shared.runtime().store());
     let lease = steps.ledger_mut().lease()?;
     for mut record in records {

@@ -1,0 +1,123 @@
+//! The processes that serve a machine: watched as children by the create that starts them, and by their records ever
+//! after. A machine without one of them hangs sooner or later, so whoever waits for it waits for their ends too.
+
+use futures::future::select_all;
+use virtcontainers_agent_client::{guest_text, proxy::ProxyProcess};
+use virtcontainers_device::Daemon;
+use virtcontainers_sys::{process::ProcessRef, spawn::describe_exit};
+
+use super::{
+    SandboxRecord, Shared,
+    resource::{Resource, Role},
+};
+use crate::error::{Cause, Error};
+
+/// A helper process that this process has just started. To drop it leaves it running.
+pub(super) struct Helper {
+    role: Role,
+    child: Child,
+}
+
+enum Child {
+    Daemon(Daemon),
+    Proxy(ProxyProcess),
+}
+
+/// A helper process that has ended.
+pub(super) struct Ended {
+    role: Role,
+    how: String,
+    /// Whether a signal ended it: then it did not just follow its VMM.
+    pub(super) by_signal: bool,
+}
+
+impl Helper {
+    pub(super) const fn daemon(role: Role, daemon: Daemon) -> Self {
+        Self { role, child: Child::Daemon(daemon) }
+    }
+
+    pub(super) const fn proxy(process: ProxyProcess) -> Self {
+        Self { role: Role::Proxy, child: Child::Proxy(process) }
+    }
+
+    pub(super) fn process(&self) -> ProcessRef {
+        match &self.child {
+            Child::Daemon(daemon) => daemon.record().process,
+            Child::Proxy(proxy) => proxy.record().process,
+        }
+    }
+
+    async fn ended(&mut self) -> Ended {
+        let status = match &mut self.child {
+            Child::Daemon(daemon) => daemon.wait().await.map_err(|error| error.to_string()),
+            Child::Proxy(proxy) => proxy.exited().await.map_err(|error| error.to_string()),
+        };
+        let by_signal = status.as_ref().is_ok_and(|status| status.code().is_none());
+        let how = status.map_or_else(|error| error, describe_exit);
+        Ended { role: self.role, how, by_signal }
+    }
+}
+
+impl Ended {
+    /// The error that tells of it, with the end of its log.
+    pub(super) fn into_error(self, shared: &Shared, when: &'static str) -> Error {
+        let Self { role, how, .. } = self;
+        let log = shared.runtime().sandbox_dir(shared.id()).join(format!("{}.log", role.as_str()));
+        let said = guest_text(&virtcontainers_device::log_tail(&log));
+        let said = if said.is_empty() { "(nothing)".to_owned() } else { said };
+        Cause::HelperGone { id: shared.id().clone(), role: role.as_str(), how, when, log, said }.into()
+    }
+}
+
+/// Resolves when the first of these children has ended.
+pub(super) async fn first_end(helpers: &mut [Helper]) -> Ended {
+    if helpers.is_empty() {
+        return std::future::pending().await;
+    }
+    select_all(helpers.iter_mut().map(|helper| Box::pin(helper.ended()))).await.0
+}
+
+/// Resolves when the first of a sandbox's recorded helpers has ended.
+pub(super) async fn first_loss(record: &SandboxRecord) -> Ended {
+    let watches: Vec<_> =
+        record.resources.iter().filter_map(Resource::daemon).map(|helper| Box::pin(loss(helper))).collect();
+    if watches.is_empty() {
+        return std::future::pending().await;
+    }
+    select_all(watches).await.0
+}
+
+async fn loss((role, process): (Role, ProcessRef)) -> Ended {
+    match process.open() {
+        Ok(Some(pidfd)) => match pidfd.exited().await {
+            Ok(()) => unseen(role),
+            Err(error) => unwatchable(role, &error).await,
+        },
+        Ok(None) => unseen(role),
+        Err(error) => unwatchable(role, &error).await,
+    }
+}
+
+/// A helper that cannot be watched is not taken for dead.
+async fn unwatchable(role: Role, error: &std::io::Error) -> Ended {
+    tracing::warn!(role = role.as_str(), %error, "cannot watch a helper process");
+    std::future::pending().await
+}
+
+fn unseen(role: Role) -> Ended {
+    Ended { role, how: "nobody saw how".to_owned(), by_signal: false }
+}
+
+/// The first helper on record that is dead.
+pub(super) fn dead(record: &SandboxRecord) -> Option<Ended> {
+    let dead = record.resources.iter().filter_map(Resource::daemon).find(|(_, process)| !process.is_alive());
+    dead.map(|(role, _)| unseen(role))
+}
+
+/// What status tells of a sandbox that runs on without one of its helpers.
+pub(super) fn reason(record: &SandboxRecord) -> Option<String> {
+    dead(record).map(|ended| {
+        let role = ended.role.as_str();
+        format!("its helper process {role} died, see {role}.log in its directory")
+    })
+}
