@@ -1,7 +1,7 @@
 # Everything a person or CI does with this workspace. `make` alone lists it.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test build agent guest install-deps lint doc completions clean
+.PHONY: help demo test build agent guest bench install-deps lint doc completions clean
 
 help: ## list what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ agent: ## build the static guest agent (build/vc-agent)
 guest: build agent ## build the guest's kernel and initrd (build/guest)
 	@scripts/install-deps run
 	@scripts/build-guest
+
+bench: ## measure boots, memory and the library (BENCH="boot -- --all" chooses)
+	@scripts/bench $(BENCH)
 
 install-deps: ## install what building, running and testing need (Debian, as root)
 	@scripts/install-deps build run test demo
