@@ -13,7 +13,7 @@ mod bad_input;
 mod crash;
 mod drift;
 mod faults;
-mod helpers;
 mod list;
 mod stage;
+mod supervision;
 mod verbs;
