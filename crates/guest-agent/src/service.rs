@@ -1,4 +1,4 @@
-//! The protocol's calls, one file for each family. [`dispatch`] is the table of all of them.
+//! The protocol's calls, one file for each family. `dispatch` is the table of all of them.
 
 mod container;
 mod dispatch;
