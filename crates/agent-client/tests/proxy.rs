@@ -240,11 +240,21 @@ fn main() {
         run_inherited().unwrap();
         return;
     }
-    let wanted = std::env::args().nth(1).filter(|arg| !arg.starts_with('-')).unwrap_or_default();
+    // As much of the usual harness's command line as test runners use: NAME, --exact, --list, --ignored.
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let given = |flag: &str| args.iter().any(|arg| arg == flag);
+    let wanted = args.first().filter(|arg| !arg.starts_with('-')).cloned().unwrap_or_default();
+    let (list, exact) = (given("--list"), given("--exact"));
+    if given("--ignored") {
+        return; // none is
+    }
+    let chosen = |test: &str| if exact { test == wanted } else { test.contains(&wanted) };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     macro_rules! run {
         ($($test:ident),+ $(,)?) => {$(
-            if stringify!($test).contains(&wanted) {
+            if list {
+                println!("{}: test", stringify!($test));
+            } else if chosen(stringify!($test)) {
                 runtime.block_on($test());
                 println!("test {} ... ok", stringify!($test));
             }
