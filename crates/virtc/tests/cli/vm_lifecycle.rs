@@ -61,7 +61,7 @@ fn enter(stage: &Stage) {
 
 /// The life of a second container in sandbox `web`.
 fn second_container(stage: &Stage) {
-    let script = "trap 'exit 9' TERM; while :; do sleep 1; done";
+    let script = "trap 'exit 9' TERM; : >/trapped; while :; do sleep 1; done";
     let made = stage.shell("container create web/second --rootfs {rootfs}", script);
     assert_eq!((made.code, made.stdout.as_str()), (0, "web/second\n"), "{made:?}");
     let again = stage.virtc("container create web/second --rootfs {rootfs} -- true");
@@ -74,6 +74,9 @@ fn second_container(stage: &Stage) {
     state("ready");
     assert_eq!(stage.well("container start web/second"), "web/second\n");
     state("running");
+    // A command runs from its start on, its trap only once the shell has come to it.
+    let trapped = stage.shell("container enter web/second", "until [ -e /trapped ]; do :; done");
+    assert_eq!(trapped.code, 0, "{trapped:?}");
     let mut names: Vec<_> = stage.well("container list -q").lines().map(str::to_owned).collect();
     names.sort_unstable();
     assert_eq!(names, ["web/second", "web/web"]);
