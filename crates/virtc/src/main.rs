@@ -11,6 +11,7 @@ mod error;
 mod exit;
 mod output;
 mod progress;
+mod signals;
 mod streams;
 mod target;
 mod terminal;

@@ -30,6 +30,11 @@ pub(crate) fn line(text: impl std::fmt::Display) -> Result<(), CliError> {
     writeln!(io::stdout().lock(), "{text}").map_err(closed)
 }
 
+/// Writes one fact of something that is shown alone.
+pub(crate) fn fact(name: &str, value: impl std::fmt::Display) -> Result<(), CliError> {
+    line(format_args!("{name:12} {value}"))
+}
+
 /// Writes a value as indented JSON.
 pub(crate) fn json(value: &impl Serialize) -> Result<(), CliError> {
     let text = serde_json::to_string_pretty(value)

@@ -4,13 +4,14 @@ use std::{future::pending, io};
 
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    signal::unix::{SignalKind, signal},
+    signal::unix::SignalKind,
 };
 use virtcontainers::{Process, Signal};
 
 use crate::{
     cli::ProcessArgs,
     error::CliError,
+    signals::hear,
     terminal::{self, RawMode},
 };
 
@@ -88,8 +89,6 @@ async fn feed(process: &Process, how: Attach) -> Result<i32, CliError> {
 
 /// Passes signals and the terminal's size on; never returns but with an error.
 async fn forward(process: &Process, how: Attach) -> Result<i32, CliError> {
-    let hear =
-        |kind| signal(kind).map_err(|source| CliError::Io { what: "cannot hear signals".to_owned(), source });
     let (mut hangup, mut interrupt) = (hear(SignalKind::hangup())?, hear(SignalKind::interrupt())?);
     let (mut quit, mut terminate) = (hear(SignalKind::quit())?, hear(SignalKind::terminate())?);
     let mut window = hear(SignalKind::window_change())?;

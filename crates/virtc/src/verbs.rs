@@ -17,6 +17,7 @@ use crate::{
     defaults,
     error::{CliError, Left},
     exit::Exit,
+    signals::hear,
 };
 
 /// Does what the command line asks.
@@ -47,9 +48,7 @@ async fn interruptible<T, E: Into<CliError>>(
     left: Left,
     work: impl Future<Output = Result<T, E>>,
 ) -> Result<T, CliError> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let hear =
-        |kind| signal(kind).map_err(|source| CliError::Io { what: "cannot hear signals".to_owned(), source });
+    use tokio::signal::unix::SignalKind;
     let (mut interrupt, mut terminate) = (hear(SignalKind::interrupt())?, hear(SignalKind::terminate())?);
     let mut hangup = hear(SignalKind::hangup())?;
     let signal = tokio::select! {

@@ -94,17 +94,16 @@ async fn show(global: &Global, container: &Container) -> Result<Exit, CliError> 
         output::json(&status)?;
         return Ok(Exit::Done);
     }
-    let fact = |name: &str, value: String| output::line(format_args!("{name:12} {value}"));
-    fact("container", name(container))?;
-    fact("state", status.state.to_string())?;
+    output::fact("container", name(container))?;
+    output::fact("state", status.state.to_string())?;
     if let Some(code) = status.exit_code {
-        fact("exit code", code.to_string())?;
+        output::fact("exit code", code.to_string())?;
     }
-    fact("command", status.args.join(" "))?;
-    fact("rootfs", status.rootfs.display().to_string())?;
-    fact("created", output::ago(status.created))?;
+    output::fact("command", status.args.join(" "))?;
+    output::fact("rootfs", status.rootfs.display().to_string())?;
+    output::fact("created", output::ago(status.created))?;
     if let Some(started) = status.started {
-        fact("started", output::ago(started))?;
+        output::fact("started", output::ago(started))?;
     }
     Ok(Exit::Done)
 }

@@ -67,11 +67,10 @@ fn show(global: &Global, image: &GuestImage) -> Result<(), CliError> {
     if global.json {
         return output::json(&serde_json::json!({ "dir": image.dir(), "manifest": manifest }));
     }
-    let fact = |name: &str, value: String| output::line(format_args!("{name:12} {value}"));
-    fact("image", image.dir().display().to_string())?;
-    fact("kernel", manifest.kernel.release.clone())?;
+    output::fact("image", image.dir().display().to_string())?;
+    output::fact("kernel", manifest.kernel.release.clone())?;
     if let Some(package) = &manifest.kernel.package {
-        fact("package", format!("{} {}", package.name, package.version))?;
+        output::fact("package", format!("{} {}", package.name, package.version))?;
     }
     for (role, ability) in &manifest.abilities {
         let text = match ability {
@@ -79,10 +78,10 @@ fn show(global: &Global, image: &GuestImage) -> Result<(), CliError> {
             Ability::Modules { modules } => modules.join(", "),
             Ability::Absent { lacks } => format!("absent (lacks {})", lacks.join(", ")),
         };
-        fact(&role.to_string(), text)?;
+        output::fact(&role.to_string(), text)?;
     }
     for (name, file) in &manifest.outputs {
-        fact(name, format!("{} bytes, SHA-512 {}", file.size, file.sha512))?;
+        output::fact(name, format!("{} bytes, SHA-512 {}", file.size, file.sha512))?;
     }
     Ok(())
 }

@@ -119,32 +119,34 @@ fn show(global: &Global, status: &SandboxStatus) -> Result<Exit, CliError> {
         output::json(status)?;
         return Ok(Exit::Done);
     }
-    let fact = |name: &str, value: String| output::line(format_args!("{name:12} {value}"));
-    fact("sandbox", status.id.to_string())?;
-    fact("state", status.state.to_string())?;
+    output::fact("sandbox", status.id.to_string())?;
+    output::fact("state", status.state.to_string())?;
     if let Some(reason) = &status.reason {
-        fact("reason", reason.clone())?;
+        output::fact("reason", reason.clone())?;
     }
     let machine = &status.hypervisor_config;
-    fact("hypervisor", format!("{} {}", status.hypervisor, machine.hypervisor_machine_type))?;
-    fact("memory", machine.memory_size.to_string())?;
-    fact("vCPUs", machine.num_vcpus.to_string())?;
-    fact("shared fs", machine.shared_fs.to_string())?;
+    output::fact("hypervisor", format!("{} {}", status.hypervisor, machine.hypervisor_machine_type))?;
+    output::fact("memory", machine.memory_size.to_string())?;
+    output::fact("vCPUs", machine.num_vcpus.to_string())?;
+    output::fact("shared fs", machine.shared_fs.to_string())?;
     if let Some(transport) = status.transport {
-        fact("transport", transport.to_string())?;
+        output::fact("transport", transport.to_string())?;
     }
     if let Some(pid) = status.vmm_pid {
-        fact("VMM pid", pid.to_string())?;
+        output::fact("VMM pid", pid.to_string())?;
     }
     for helper in &status.processes {
-        fact(&helper.role, format!("pid {}", helper.pid))?;
+        output::fact(&helper.role, format!("pid {}", helper.pid))?;
     }
-    fact("created", output::ago(status.created))?;
+    output::fact("created", output::ago(status.created))?;
     for container in &status.containers {
-        fact("container", format!("{} {} {}", container.id, container.state, container.args.join(" ")))?;
+        output::fact(
+            "container",
+            format!("{} {} {}", container.id, container.state, container.args.join(" ")),
+        )?;
     }
     for broken in &status.broken_containers {
-        fact("unreadable", format!("{}: {}", broken.name, broken.reason))?;
+        output::fact("unreadable", format!("{}: {}", broken.name, broken.reason))?;
     }
     Ok(Exit::Done)
 }
