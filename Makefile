@@ -1,7 +1,7 @@
 # Everything a person or CI does with this workspace. `make` alone lists it.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test build agent guest bench install-deps lint doc completions clean
+.PHONY: help demo test build agent guest bench fuzz install-deps lint doc completions clean
 
 help: ## list what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -12,9 +12,9 @@ demo: ## run a container in a virtual machine, from nothing
 test: ## run every test, those with a real virtual machine included
 	@scripts/test
 
-build: ## build virtc (target/release/virtc)
+build: ## build virtc and its helper program (target/release/virtc, vc-helper)
 	@scripts/install-deps build
-	cargo build --locked --release -p virtcontainers-virtc
+	@scripts/build-virtc
 
 agent: ## build the static guest agent (build/vc-agent)
 	@scripts/install-deps build
@@ -24,8 +24,11 @@ guest: build agent ## build the guest's kernel and initrd (build/guest)
 	@scripts/install-deps run
 	@scripts/build-guest
 
-bench: ## measure boots, memory and the library (BENCH="boot -- --all" chooses)
+bench: ## measure boots, memory, processes and the library (BENCH="boot -- --all" chooses)
 	@scripts/bench $(BENCH)
+
+fuzz: ## run the fuzz targets for a while each (FUZZ="60 mux" chooses)
+	@scripts/fuzz $(FUZZ)
 
 install-deps: ## install what building, running and testing need (Debian, as root)
 	@scripts/install-deps build run test demo

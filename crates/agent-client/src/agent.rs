@@ -1,13 +1,26 @@
 //! The trait that the library drives, one method per guest operation.
 
-use async_trait::async_trait;
-use oci_spec::runtime::{Process, Spec};
-use serde::{Deserialize, Serialize};
-use virtcontainers_types::{ContainerId, ExecId};
+mod report;
+mod request;
 
+use std::time::Duration;
+
+use async_trait::async_trait;
+use oci_spec::runtime::LinuxResources;
+use virtcontainers_types::{ContainerId, ExecId, stats::ContainerStats};
+
+pub use self::{
+    report::{AgentInfo, GuestDetails, GuestProcess, ProcessState, VolumeStats, VolumeUsage},
+    request::{
+        ContainerSpec, FileChunk, GuestSandbox, KernelModule, OnlineCpuMem, ProcessSpec, Storage,
+        TerminalSize,
+    },
+};
 use crate::error::AgentError;
 
-/// A guest agent. Every call is bounded in time by its implementation, and none is retried behind the caller's back.
+/// A guest agent. Every call is bounded in time by its implementation, unless its description says otherwise, and none
+/// is retried behind the caller's back. A call with a body here is one that an agent may lack: it then fails with
+/// [`AgentError::Unimplemented`].
 #[async_trait]
 pub trait Agent: Send + Sync + std::fmt::Debug {
     /// Asks whether the agent serves.
@@ -24,8 +37,13 @@ pub trait Agent: Send + Sync + std::fmt::Debug {
     async fn create_container(&self, container: ContainerSpec) -> Result<(), AgentError>;
     /// Runs a created container's command.
     async fn start_container(&self, container: &ContainerId) -> Result<(), AgentError>;
-    /// Ends what is left of a container and frees it in the guest.
-    async fn remove_container(&self, container: &ContainerId) -> Result<(), AgentError>;
+    /// Ends what is left of a container and frees it in the guest. The guest gives up after `timeout`, to the next
+    /// full second; with `None` or zero its own bound holds.
+    async fn remove_container(
+        &self,
+        container: &ContainerId,
+        timeout: Option<Duration>,
+    ) -> Result<(), AgentError>;
     /// Freezes a container's processes.
     async fn pause_container(&self, container: &ContainerId) -> Result<(), AgentError>;
     /// Lets them go on.
@@ -78,82 +96,85 @@ pub trait Agent: Send + Sync + std::fmt::Debug {
     ) -> Result<usize, AgentError>;
     /// Closes standard input.
     async fn close_stdin(&self, container: &ContainerId, exec: &ExecId) -> Result<(), AgentError>;
+
+    /// Sets a container's limits anew; what is absent keeps its limit (UpdateContainer).
+    async fn update_container(
+        &self,
+        container: &ContainerId,
+        resources: LinuxResources,
+    ) -> Result<(), AgentError> {
+        lacks("UpdateContainer", (container, resources))
+    }
+    /// What a container uses (StatsContainer).
+    async fn stats_container(&self, container: &ContainerId) -> Result<ContainerStats, AgentError> {
+        lacks("StatsContainer", container)
+    }
+    /// The processes of a container. No call of the Kata agent protocol: agents other than `vc-agent` lack it.
+    async fn list_processes(&self, container: &ContainerId) -> Result<Vec<GuestProcess>, AgentError> {
+        lacks("ListProcesses", container)
+    }
+    /// Waits until a container has lost a process because its memory ran out, and tells which (GetOOMEvent). Each event
+    /// is told once. Not bounded in time.
+    async fn oom_event(&self) -> Result<ContainerId, AgentError> {
+        lacks("GetOOMEvent", ())
+    }
+
+    /// Writes a piece of a file in the guest (CopyFile).
+    async fn copy_file(&self, chunk: FileChunk) -> Result<(), AgentError> {
+        lacks("CopyFile", chunk)
+    }
+    /// Mounts ephemeral storages anew, with another size for example (UpdateEphemeralMounts).
+    async fn update_ephemeral_mounts(&self, storages: Vec<Storage>) -> Result<(), AgentError> {
+        lacks("UpdateEphemeralMounts", storages)
+    }
+    /// Feeds the guest's random number generator (ReseedRandomDev). A guest restored from a template needs it: its
+    /// siblings have the same state.
+    async fn reseed_random(&self, data: Vec<u8>) -> Result<(), AgentError> {
+        lacks("ReseedRandomDev", data)
+    }
+    /// Sets the guest's clock, to the time since the Unix epoch (SetGuestDateTime).
+    async fn set_time(&self, since_epoch: Duration) -> Result<(), AgentError> {
+        lacks("SetGuestDateTime", since_epoch)
+    }
+    /// Takes processors and memory into use that were plugged in (OnlineCPUMem).
+    async fn online_cpu_mem(&self, plugged: OnlineCpuMem) -> Result<(), AgentError> {
+        lacks("OnlineCPUMem", plugged)
+    }
+    /// Tells the guest's kernel the physical addresses at which memory was plugged in (MemHotplugByProbe).
+    async fn mem_hotplug_by_probe(&self, addresses: Vec<u64>) -> Result<(), AgentError> {
+        lacks("MemHotplugByProbe", addresses)
+    }
+    /// What the agent and the guest count, as Prometheus text (GetMetrics).
+    async fn metrics(&self) -> Result<String, AgentError> {
+        lacks("GetMetrics", ())
+    }
+    /// How full the volume at a path of the guest is (GetVolumeStats).
+    async fn volume_stats(&self, path: &str) -> Result<VolumeStats, AgentError> {
+        lacks("GetVolumeStats", path)
+    }
+    /// Swaps to a block device, found by the slots on the way to it through the guest's PCI bridges (AddSwap).
+    async fn add_swap(&self, pci_path: &[u32]) -> Result<(), AgentError> {
+        lacks("AddSwap", pci_path)
+    }
+    /// Swaps to a block device, found by its path in the guest (AddSwapPath).
+    async fn add_swap_path(&self, path: &str) -> Result<(), AgentError> {
+        lacks("AddSwapPath", path)
+    }
+    /// A log that the agent keeps, by the agent's name for it, of a container or of the guest (GetDiagnosticData).
+    async fn diagnostic_data(
+        &self,
+        log_type: &str,
+        container: Option<&ContainerId>,
+    ) -> Result<String, AgentError> {
+        lacks("GetDiagnosticData", (log_type, container))
+    }
+    /// What the guest is capable of (GetGuestDetails).
+    async fn guest_details(&self) -> Result<GuestDetails, AgentError> {
+        lacks("GetGuestDetails", ())
+    }
 }
 
-/// What an agent says of itself.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AgentInfo {
-    /// The agent's version.
-    pub agent_version: String,
-    /// The protocol's version.
-    pub protocol_version: String,
-    /// Whether it is PID 1 of the guest.
-    pub init_daemon: bool,
-    /// Whether it can apply seccomp filters.
-    pub supports_seccomp: bool,
-}
-
-/// What all containers of a guest share (CreateSandboxRequest).
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct GuestSandbox {
-    /// The guest's hostname.
-    pub hostname: String,
-    /// Lines of the guest's resolv.conf.
-    pub dns: Vec<String>,
-    /// Storages to mount before any container.
-    pub storages: Vec<Storage>,
-    /// All containers share one pid namespace.
-    pub shared_pid_namespace: bool,
-    /// The sandbox's id.
-    pub sandbox_id: String,
-}
-
-/// Something for the agent to mount (the protocol's `Storage`).
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Storage {
-    /// The agent's storage driver, for example `virtio-fs` or `9p`.
-    pub driver: String,
-    /// Options of the driver.
-    pub driver_options: Vec<String>,
-    /// Device, tag or directory.
-    pub source: String,
-    /// Filesystem type.
-    pub fstype: String,
-    /// Mount options.
-    pub options: Vec<String>,
-    /// Where, in the guest.
-    pub mount_point: String,
-}
-
-/// A container to create in the guest.
-#[derive(Debug, Clone)]
-pub struct ContainerSpec {
-    /// The container; its first process carries the same id.
-    pub id: ContainerId,
-    /// The OCI spec with guest paths.
-    pub spec: Spec,
-    /// Storages to mount for it.
-    pub storages: Vec<Storage>,
-    /// Whether its standard input is to be writable; a terminal is chosen in the spec's process.
-    pub stdin: bool,
-    /// It joins the sandbox's pid namespace.
-    pub shared_pid_namespace: bool,
-}
-
-/// A further process of a container.
-#[derive(Debug, Clone)]
-pub struct ProcessSpec {
-    /// The OCI process.
-    pub process: Process,
-    /// Whether its standard input is to be writable.
-    pub stdin: bool,
-}
-
-/// The size of a terminal, in characters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TerminalSize {
-    /// Rows.
-    pub rows: u32,
-    /// Columns.
-    pub columns: u32,
+/// The answer to a call that an agent lacks, whatever it was asked.
+fn lacks<T>(method: &'static str, _asked: impl Sized) -> Result<T, AgentError> {
+    Err(AgentError::Unimplemented { method })
 }

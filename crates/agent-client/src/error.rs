@@ -158,6 +158,14 @@ impl AgentError {
         self.kind() == AgentErrorKind::NotReady
     }
 
+    /// Of a call that concerns nothing that could be missing: what is *not found* is the call itself.
+    pub(crate) fn or_unimplemented(self) -> Self {
+        if let Self::Rpc { method, code: RpcCode::NotFound, .. } = self {
+            return Self::Unimplemented { method };
+        }
+        self
+    }
+
     /// The error of one ttrpc call.
     pub(crate) fn of_call(method: &'static str, error: ttrpc::Error) -> Self {
         match error {
@@ -272,18 +280,19 @@ rpc_codes! {
 /// character that could steer a terminal, break a line or turn the direction of writing.
 #[must_use]
 pub fn guest_text(text: &str) -> String {
-    let steers = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
     let mut shown = String::with_capacity(text.len().min(MAX_GUEST_MESSAGE));
     for c in text.chars() {
         if shown.len() + c.len_utf8() > MAX_GUEST_MESSAGE {
             break;
         }
-        shown.push(if steers(c) { ' ' } else { c });
+        shown.push(if is_steering(c) { ' ' } else { c });
     }
     shown
+}
+
+/// Whether a character could steer a terminal, break a line or turn the direction of writing.
+pub(crate) fn is_steering(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]

@@ -12,7 +12,10 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use futures::future::BoxFuture;
+use futures::{
+    FutureExt as _,
+    future::{BoxFuture, MaybeDone, maybe_done},
+};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use virtcontainers_types::{ContainerId, ExecId};
 
@@ -21,9 +24,13 @@ use crate::{
     error::{AgentError, AgentErrorKind},
 };
 
-/// How much one call carries, in bytes. With the ttrpc envelope it stays well under the protocol's 4 MiB, and one
-/// slow stream never holds the shared connection for long.
-pub const CHUNK: usize = 64 << 10;
+/// The most that one call reads or writes, in bytes. A call costs the guest milliseconds under emulation, so a stream
+/// is the faster the fewer there are; and a message holds up those behind it on the shared connection, so it must not
+/// be as long as the protocol bears.
+pub const CHUNK: usize = 512 << 10;
+
+/// A reply of at least so many bytes is part of a longer output: the next call is made before its bytes are read.
+const BULK: usize = 16 << 10;
 
 /// The two outputs of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -42,25 +49,31 @@ struct Target {
 }
 
 /// One output of a process: ends when the process has closed it.
+///
+/// There is one call at a time, so bytes keep their order with any agent. Of a long output, up to two times [`CHUNK`]
+/// bytes are on this side and unread; then the process waits.
 pub struct ProcessOutput {
     agent: Arc<dyn Agent>,
     target: Target,
     stream: OutputStream,
-    state: Reading,
+    /// What came and was not yet read, from an offset on.
+    held: (Vec<u8>, usize),
+    next: Next,
 }
 
-enum Reading {
-    /// What came and was not yet read, from an offset on.
-    Holding(Vec<u8>, usize),
-    Asking(BoxFuture<'static, Result<Vec<u8>, AgentError>>),
-    Ended,
+/// What comes after what is held.
+enum Next {
+    Unasked,
+    Asked(MaybeDone<BoxFuture<'static, Result<Vec<u8>, AgentError>>>),
+    End,
 }
 
 impl ProcessOutput {
     /// One output of a process. At most one stream may read it: two would tear the bytes apart.
     #[must_use]
     pub fn new(agent: Arc<dyn Agent>, container: ContainerId, exec: ExecId, stream: OutputStream) -> Self {
-        Self { agent, target: Target { container, exec }, stream, state: Reading::Holding(Vec::new(), 0) }
+        let target = Target { container, exec };
+        Self { agent, target, stream, held: (Vec::new(), 0), next: Next::Unasked }
     }
 
     fn ask(&self) -> BoxFuture<'static, Result<Vec<u8>, AgentError>> {
@@ -72,6 +85,18 @@ impl ProcessOutput {
                 OutputStream::Stderr => agent.read_stderr(&container, &exec, CHUNK as u32).await,
             }
         })
+    }
+
+    /// Keeps what came; while it is read, the guest may fetch what follows.
+    fn hold(&mut self, data: Vec<u8>, cx: &mut Context<'_>) {
+        if data.len() >= BULK {
+            let mut call = maybe_done(self.ask());
+            // One poll sends it on its way. If it is done already, its answer waits in it.
+            match call.poll_unpin(cx) {
+                Poll::Ready(()) | Poll::Pending => self.next = Next::Asked(call),
+            }
+        }
+        self.held = (data, 0);
     }
 }
 
@@ -86,24 +111,30 @@ impl AsyncRead for ProcessOutput {
             return Poll::Ready(Ok(()));
         }
         loop {
-            match &mut this.state {
-                Reading::Ended => return Poll::Ready(Ok(())),
-                Reading::Holding(data, from) if *from < data.len() => {
-                    let rest = &data[*from..];
-                    let taken = rest.len().min(buf.remaining());
-                    buf.put_slice(&rest[..taken]);
-                    *from += taken;
-                    return Poll::Ready(Ok(()));
+            let (data, from) = &mut this.held;
+            if *from < data.len() {
+                let rest = &data[*from..];
+                let taken = rest.len().min(buf.remaining());
+                buf.put_slice(&rest[..taken]);
+                *from += taken;
+                return Poll::Ready(Ok(()));
+            }
+            let call = match &mut this.next {
+                Next::End => return Poll::Ready(Ok(())),
+                Next::Asked(call) => call,
+                Next::Unasked => {
+                    this.next = Next::Asked(maybe_done(this.ask()));
+                    continue;
                 }
-                Reading::Holding(..) => this.state = Reading::Asking(this.ask()),
-                Reading::Asking(call) => match ready!(call.as_mut().poll(cx)) {
-                    Ok(data) if data.is_empty() => this.state = Reading::Ended,
-                    Ok(data) => this.state = Reading::Holding(data, 0),
-                    Err(error) => {
-                        this.state = Reading::Holding(Vec::new(), 0);
-                        return Poll::Ready(Err(error.into()));
-                    }
-                },
+            };
+            ready!(call.poll_unpin(cx));
+            let reply = Pin::new(call).take_output();
+            this.next = Next::Unasked;
+            match reply {
+                None => {} // never: it is taken only here
+                Some(Err(error)) => return Poll::Ready(Err(error.into())),
+                Some(Ok(data)) if data.is_empty() => this.next = Next::End,
+                Some(Ok(data)) => this.hold(data, cx),
             }
         }
     }

@@ -1,8 +1,11 @@
 //! The agent inside the virtual machine, as seen from the host: the trait [`Agent`], its implementations
 //! [`kata`] (ttrpc), [`noop`] and, for tests, [`mock`]; the [`announce`] listeners that hear a guest become ready, the
-//! [`proxy`] that multiplexes a virtio-serial port, and the standard streams of processes ([`io`]).
+//! [`proxy`] that multiplexes a virtio-serial port, the [`shim`] that stands for a process of the guest, and the standard
+//! streams of processes ([`io`]).
 
 mod agent;
+mod clock;
+mod copy;
 mod error;
 mod task;
 
@@ -13,10 +16,16 @@ pub mod kata;
 pub mod mock;
 pub mod noop;
 pub mod proxy;
+pub mod shim;
 
-pub use agent::{Agent, AgentInfo, ContainerSpec, GuestSandbox, ProcessSpec, Storage, TerminalSize};
+pub use agent::{
+    Agent, AgentInfo, ContainerSpec, FileChunk, GuestDetails, GuestProcess, GuestSandbox, KernelModule,
+    OnlineCpuMem, ProcessSpec, ProcessState, Storage, TerminalSize, VolumeStats, VolumeUsage,
+};
 pub use announce::Announcement;
+pub use clock::{host_time, sync_clock};
 pub use connector::{AgentConnector, Backoff, KataConnector, NoopConnector, dial_until_ready};
+pub use copy::{CopyError, copy_file};
 pub use error::{AgentError, AgentErrorKind, MAX_GUEST_MESSAGE, RpcCode, guest_text};
 pub use io::{OutputStream, ProcessOutput, ProcessStdin};
 pub use kata::{KataAgent, Timeouts};

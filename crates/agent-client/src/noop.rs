@@ -1,13 +1,20 @@
 //! An agent that is not there (the reference document's `noopAgent`): every call succeeds and does nothing.
 //!
 //! It goes with the mock hypervisor, where no guest runs. Processes of it behave so: a process has ended with code 0
-//! as soon as someone waits for it, its output is at its end, and it takes all input.
+//! as soon as someone waits for it, its output is at its end, and it takes all input. Nothing is used, nothing runs,
+//! and no memory ever runs out: [`Agent::oom_event`] waits for good.
+
+use std::time::Duration;
 
 use async_trait::async_trait;
-use virtcontainers_types::{ContainerId, ExecId};
+use oci_spec::runtime::LinuxResources;
+use virtcontainers_types::{ContainerId, ExecId, stats::ContainerStats};
 
 use crate::{
-    agent::{Agent, AgentInfo, ContainerSpec, GuestSandbox, ProcessSpec, TerminalSize},
+    agent::{
+        Agent, AgentInfo, ContainerSpec, FileChunk, GuestDetails, GuestProcess, GuestSandbox, OnlineCpuMem,
+        ProcessSpec, Storage, TerminalSize, VolumeStats,
+    },
     error::AgentError,
 };
 
@@ -41,7 +48,7 @@ impl Agent for NoopAgent {
         Ok(())
     }
 
-    async fn remove_container(&self, _: &ContainerId) -> Result<(), AgentError> {
+    async fn remove_container(&self, _: &ContainerId, _: Option<Duration>) -> Result<(), AgentError> {
         Ok(())
     }
 
@@ -83,5 +90,69 @@ impl Agent for NoopAgent {
 
     async fn close_stdin(&self, _: &ContainerId, _: &ExecId) -> Result<(), AgentError> {
         Ok(())
+    }
+
+    async fn update_container(&self, _: &ContainerId, _: LinuxResources) -> Result<(), AgentError> {
+        Ok(())
+    }
+
+    async fn stats_container(&self, _: &ContainerId) -> Result<ContainerStats, AgentError> {
+        Ok(ContainerStats::default())
+    }
+
+    async fn list_processes(&self, _: &ContainerId) -> Result<Vec<GuestProcess>, AgentError> {
+        Ok(Vec::new())
+    }
+
+    async fn oom_event(&self) -> Result<ContainerId, AgentError> {
+        std::future::pending().await
+    }
+
+    async fn copy_file(&self, _: FileChunk) -> Result<(), AgentError> {
+        Ok(())
+    }
+
+    async fn update_ephemeral_mounts(&self, _: Vec<Storage>) -> Result<(), AgentError> {
+        Ok(())
+    }
+
+    async fn reseed_random(&self, _: Vec<u8>) -> Result<(), AgentError> {
+        Ok(())
+    }
+
+    async fn set_time(&self, _: Duration) -> Result<(), AgentError> {
+        Ok(())
+    }
+
+    async fn online_cpu_mem(&self, _: OnlineCpuMem) -> Result<(), AgentError> {
+        Ok(())
+    }
+
+    async fn mem_hotplug_by_probe(&self, _: Vec<u64>) -> Result<(), AgentError> {
+        Ok(())
+    }
+
+    async fn metrics(&self) -> Result<String, AgentError> {
+        Ok(String::new())
+    }
+
+    async fn volume_stats(&self, _: &str) -> Result<VolumeStats, AgentError> {
+        Ok(VolumeStats::default())
+    }
+
+    async fn add_swap(&self, _: &[u32]) -> Result<(), AgentError> {
+        Ok(())
+    }
+
+    async fn add_swap_path(&self, _: &str) -> Result<(), AgentError> {
+        Ok(())
+    }
+
+    async fn diagnostic_data(&self, _: &str, _: Option<&ContainerId>) -> Result<String, AgentError> {
+        Ok(String::new())
+    }
+
+    async fn guest_details(&self) -> Result<GuestDetails, AgentError> {
+        Ok(GuestDetails::default())
     }
 }

@@ -11,8 +11,8 @@ use oci_spec::runtime::{Process, ProcessBuilder, Spec};
 use tokio::time::timeout;
 use ttrpc::Code;
 use virtcontainers_agent_client::{
-    Agent, AgentError, AgentErrorKind, ContainerSpec, GuestSandbox, KataAgent, MAX_GUEST_MESSAGE,
-    ProcessSpec, Storage, TerminalSize, Timeouts,
+    Agent, AgentError, AgentErrorKind, ContainerSpec, GuestSandbox, KataAgent, KernelModule,
+    MAX_GUEST_MESSAGE, ProcessSpec, Storage, TerminalSize, Timeouts,
 };
 use virtcontainers_agent_protocol::api::agent as wire;
 use virtcontainers_types::{ContainerId, ExecId};
@@ -62,6 +62,8 @@ async fn a_sandbox_and_a_container_reach_the_guest_as_configured() {
         storages: vec![storage()],
         shared_pid_namespace: true,
         sandbox_id: "s1".into(),
+        kernel_modules: vec![KernelModule { name: "nbd".into(), parameters: vec!["max_part=4".into()] }],
+        guest_hook_path: "/usr/share/hooks".into(),
     };
     agent.create_sandbox(sandbox).await.unwrap();
     let seen: wire::CreateSandboxRequest = guest.last("CreateSandbox");
@@ -89,7 +91,7 @@ async fn calls_on_a_container_name_it() {
     agent.start_container(&id).await.unwrap();
     agent.pause_container(&id).await.unwrap();
     agent.resume_container(&id).await.unwrap();
-    agent.remove_container(&id).await.unwrap();
+    agent.remove_container(&id, None).await.unwrap();
     assert_eq!(guest.last::<wire::StartContainerRequest>("StartContainer").container_id, "web");
     assert_eq!(guest.last::<wire::PauseContainerRequest>("PauseContainer").container_id, "web");
     assert_eq!(guest.last::<wire::ResumeContainerRequest>("ResumeContainer").container_id, "web");
@@ -364,7 +366,7 @@ async fn the_end_of_a_process_is_known_until_its_id_is_used_anew() {
     agent.exec_process(&id, &exec, spec()).await.unwrap();
     assert_eq!(agent.wait_process(&id, &exec).await.unwrap(), 2);
     guest.answer("WaitProcess", Answer::Number(3));
-    agent.remove_container(&id).await.unwrap();
+    agent.remove_container(&id, None).await.unwrap();
     assert_eq!(agent.wait_process(&id, &exec).await.unwrap(), 3);
 }
 

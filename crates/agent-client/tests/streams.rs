@@ -10,6 +10,7 @@ use tokio::{
 };
 use virtcontainers_agent_client::{
     Agent, AgentErrorKind, ContainerSpec, OutputStream, ProcessOutput, ProcessSpec, ProcessStdin, RpcCode,
+    io::CHUNK,
     mock::{Method, MockAgent, MockFailure, MockProcess},
 };
 use virtcontainers_types::{ContainerId, ExecId};
@@ -71,6 +72,59 @@ async fn outputs_are_read_to_their_end() {
     assert!(out == stdout && err == "oh");
     assert_eq!(rig.agent.wait_process(&rig.id, &rig.exec).await.unwrap(), 3);
     assert!(rig.mock.count(Method::ReadStdout) < 10, "in large pieces");
+}
+
+/// What a guest sends next is on its way while this side works on what it has; no further.
+#[tokio::test]
+async fn of_a_long_output_one_piece_is_fetched_ahead() {
+    let sent = pattern(5 * CHUNK);
+    let rig = Rig::new(MockProcess { stdout: sent.clone(), ..MockProcess::endless() }).await;
+    let (mut stdout, mut received) = (rig.stdout(), vec![0; CHUNK]);
+    stdout.read_exact(&mut received[..1]).await.unwrap();
+    assert_eq!(rig.mock.count(Method::ReadStdout), 2, "one that was read, one ahead");
+    stdout.read_exact(&mut received[1..]).await.unwrap();
+    assert_eq!(rig.mock.count(Method::ReadStdout), 2, "no second one ahead");
+    assert!(received == sent[..CHUNK]);
+    let mut rest = vec![0; 4 * CHUNK];
+    stdout.read_exact(&mut rest).await.unwrap();
+    assert!(rest == sent[CHUNK..], "in order");
+    timeout(SOON, stdout.read(&mut rest)).await.expect_err("the process goes on");
+    assert!(rig.mock.end(&rig.id, &rig.exec, 0));
+    assert_eq!(timeout(LATE, stdout.read(&mut rest)).await.unwrap().unwrap(), 0);
+}
+
+#[tokio::test]
+async fn an_error_ahead_shows_after_the_bytes_before_it() {
+    let sent = pattern(CHUNK);
+    let rig = Rig::new(MockProcess { stdout: sent.clone(), ..MockProcess::endless() }).await;
+    let (mut stdout, mut received) = (rig.stdout(), vec![0; CHUNK]);
+    rig.mock.delay(Method::ReadStdout, Duration::from_millis(5));
+    let fail_the_second = async {
+        while rig.mock.count(Method::ReadStdout) == 0 {
+            tokio::task::yield_now().await;
+        }
+        rig.mock.fail(Method::ReadStdout, 1, MockFailure::Disconnected);
+    };
+    let (first, ()) = timeout(LATE, async { tokio::join!(stdout.read_u8(), fail_the_second) }).await.unwrap();
+    received[0] = first.unwrap();
+    assert_eq!(rig.mock.count(Method::ReadStdout), 2);
+    stdout.read_exact(&mut received[1..]).await.unwrap();
+    assert!(received == sent);
+    let error = timeout(LATE, stdout.read(&mut received)).await.unwrap().unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+    assert_eq!(rig.mock.count(Method::ReadStdout), 2, "the error of the call that was made ahead");
+}
+
+#[tokio::test]
+async fn short_outputs_are_not_fetched_ahead() {
+    let rig = Rig::new(MockProcess::cat()).await;
+    let (mut stdin, mut stdout, mut buffer) = (rig.stdin(), rig.stdout(), [0; 100]);
+    for calls in 1..4 {
+        stdin.write_all(b"line\n").await.unwrap();
+        stdin.flush().await.unwrap();
+        assert_eq!(stdout.read(&mut buffer).await.unwrap(), 5);
+        assert_eq!(rig.mock.count(Method::ReadStdout), calls);
+    }
 }
 
 #[tokio::test]
@@ -149,7 +203,7 @@ async fn a_process_that_is_gone_is_a_broken_pipe() {
         stdin.flush().await
     };
     assert_eq!(result.await.unwrap_err().kind(), std::io::ErrorKind::BrokenPipe);
-    rig.agent.remove_container(&rig.id).await.unwrap();
+    rig.agent.remove_container(&rig.id, None).await.unwrap();
     rig.stdin().shutdown().await.expect("the input of a process that is gone is closed");
     let error = rig.stdout().read(&mut [0; 8]).await.unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::NotFound);
@@ -191,8 +245,8 @@ async fn the_mock_keeps_containers_as_an_agent_does() {
     assert_eq!(timeout(LATE, agent.wait_process(id, &exec)).await.unwrap().unwrap(), 137);
     assert_eq!(timeout(LATE, agent.wait_process(id, &rig.exec)).await.unwrap().unwrap(), 137);
 
-    agent.remove_container(id).await.unwrap();
-    assert_eq!(agent.remove_container(id).await.unwrap_err().kind(), AgentErrorKind::NotFound);
+    agent.remove_container(id, None).await.unwrap();
+    assert_eq!(agent.remove_container(id, None).await.unwrap_err().kind(), AgentErrorKind::NotFound);
     assert_eq!(agent.wait_process(id, &exec).await.unwrap_err().kind(), AgentErrorKind::NotFound);
     assert!(rig.mock.containers().is_empty());
 }
@@ -204,7 +258,7 @@ async fn a_wait_ends_when_the_process_is_ended_or_taken_away() {
         let mut wait = std::pin::pin!(rig.agent.wait_process(&rig.id, &rig.exec));
         timeout(SOON, &mut wait).await.expect_err("it runs");
         let expected = match remove {
-            true => rig.agent.remove_container(&rig.id).await.map(|()| None).unwrap(),
+            true => rig.agent.remove_container(&rig.id, None).await.map(|()| None).unwrap(),
             false => rig.mock.end(&rig.id, &rig.exec, 4).then_some(4),
         };
         assert_eq!(timeout(LATE, wait).await.unwrap().ok(), expected);

@@ -14,3 +14,7 @@ pub mod health_ttrpc;
 pub mod oci;
 #[rustfmt::skip]
 pub mod types;
+#[rustfmt::skip]
+pub mod virtcontainers;
+#[rustfmt::skip]
+pub mod virtcontainers_ttrpc;

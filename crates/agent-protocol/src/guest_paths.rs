@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 /// The tag of the shared directory: what the guest mounts as virtio-fs or 9p.
 pub const SHARE_TAG: &str = "kataShared";
 
+/// The directory below which the agent mounts what the host asks for, and into which files are copied.
+pub const BASE: &str = "/run/kata-containers";
+
 /// Where the agent mounts the shared directory.
 pub const SHARED_CONTAINERS: &str = "/run/kata-containers/shared/containers";
 

@@ -1,4 +1,5 @@
-//! Parameters on the guest's kernel command line that only our agent reads; kata-agent ignores them.
+//! Parameters on the guest's kernel command line. Those that begin with `vc.` only our agent reads, kata-agent ignores
+//! them; those that begin with `agent.` are kata-agent's, and ours understands them too.
 
 /// How the agent is reached: [`TRANSPORT_VSOCK`] or [`TRANSPORT_SERIAL`].
 pub const TRANSPORT: &str = "vc.transport";
@@ -14,3 +15,18 @@ pub const ANNOUNCE: &str = "vc.announce";
 
 /// Present: the agent logs more on the console.
 pub const DEBUG: &str = "vc.debug";
+
+/// Present: each connection to vsock port [`crate::ports::DEBUG_CONSOLE`] gets a shell of the guest.
+pub const DEBUG_CONSOLE: &str = "vc.debug_console";
+
+/// As [`DEBUG_CONSOLE`], in kata-agent's words.
+pub const KATA_DEBUG_CONSOLE: &str = "agent.debug_console";
+
+/// The vsock port of the debug console, in decimal.
+pub const KATA_DEBUG_CONSOLE_PORT: &str = "agent.debug_console_vport";
+
+/// The level from which on the agent logs: `error`, `warn`, `info`, `debug` or `trace`.
+pub const KATA_LOG: &str = "agent.log";
+
+/// The vsock port of the agent's log, in decimal.
+pub const KATA_LOG_PORT: &str = "agent.log_vport";

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use ttrpc_codegen::{Codegen, Customize, ProtobufCustomize};
 
-const PROTOS: [&str; 5] = ["agent", "csi", "health", "oci", "types"];
+const PROTOS: [&str; 6] = ["agent", "csi", "health", "oci", "types", "virtcontainers"];
 
 fn generate(into: &Path) {
     let proto = Path::new(env!("CARGO_MANIFEST_DIR")).join("proto");

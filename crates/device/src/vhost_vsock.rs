@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use virtcontainers_sys::{spawn::Spawn, unix};
+use virtcontainers_sys::{process::ProcessRef, spawn::Spawn, unix};
 use virtcontainers_types::SandboxId;
 
 use crate::{Daemon, DaemonRole, DeviceError, Program};
@@ -38,10 +38,10 @@ pub fn argv() -> Vec<String> {
     vec!["--vm".to_owned(), vm]
 }
 
-/// Starts the daemon of a sandbox, and waits until the VMM and host programs can connect to it.
+/// [`start`], and [`ready`] after it.
 ///
 /// # Errors
-/// [`DeviceError::NotReady`] when it does not listen in time or exits, with the end of its log; it is stopped then.
+/// As those; the daemon is stopped then.
 pub async fn launch(
     root: &Path,
     id: &SandboxId,
@@ -49,19 +49,45 @@ pub async fn launch(
     program: Option<PathBuf>,
     timeout: Duration,
 ) -> Result<Daemon, DeviceError> {
+    let daemon = start(root, id, sandbox_dir, program)?;
+    if let Err(error) = ready(sandbox_dir, daemon.record().process, timeout).await {
+        // The first error is the one to tell; the mark finds what could not be stopped.
+        crate::stop(&daemon.record(), Duration::ZERO).await.ok();
+        return Err(error);
+    }
+    Ok(daemon)
+}
+
+/// Starts the daemon of a sandbox. Nobody may connect to it before it is [`ready`].
+///
+/// # Errors
+/// When the program is not there or cannot be started.
+pub fn start(
+    root: &Path,
+    id: &SandboxId,
+    sandbox_dir: &Path,
+    program: Option<PathBuf>,
+) -> Result<Daemon, DeviceError> {
     let program = PROGRAM.find(program.as_deref())?;
     let spawn = Spawn::new(program).args(argv().into_iter().map(OsString::from));
     let role = DaemonRole::VhostVsock;
-    let daemon = Daemon::start(role, spawn, sandbox_dir, &role.mark(root, id))?;
-    let process = daemon.record().process;
+    Daemon::start(role, spawn, sandbox_dir, &role.mark(root, id))
+}
+
+/// Waits until the VMM and host programs can connect to the daemon.
+///
+/// # Errors
+/// [`DeviceError::NotReady`] when it does not listen in time or exits, with the end of its log.
+pub async fn ready(sandbox_dir: &Path, daemon: ProcessRef, timeout: Duration) -> Result<(), DeviceError> {
     for socket in [VHOST_SOCKET, VSOCK_SOCKET] {
-        if let Err(source) = unix::wait_for_socket(sandbox_dir, socket, Some(process), timeout).await {
-            // The first error is the one to tell; the mark finds what could not be stopped.
-            crate::stop(&daemon.record(), Duration::ZERO).await.ok();
-            return Err(DeviceError::NotReady { role: role.as_str(), log: daemon.log_tail(), source });
-        }
+        let ready = unix::wait_for_socket(sandbox_dir, socket, Some(daemon), timeout).await;
+        ready.map_err(|source| {
+            let role = DaemonRole::VhostVsock.as_str();
+            let log = crate::log_tail(&sandbox_dir.join(format!("{role}.log")));
+            DeviceError::NotReady { role, log, source }
+        })?;
     }
-    Ok(daemon)
+    Ok(())
 }
 
 #[cfg(test)]

@@ -45,6 +45,18 @@ fn mountinfo(process: ProcessRef) -> String {
     fs::read_to_string(format!("/proc/{}/mountinfo", process.pid)).unwrap()
 }
 
+/// Namespaces of its own, system calls filtered, the shared directory for a root with no mount of the host's in sight.
+fn is_confined(pid: u32, shared: &Path) -> bool {
+    let elsewhere = ["mnt", "net", "ipc", "uts", "pid"].iter().all(|kind| {
+        let mine = fs::read_link(format!("/proc/self/ns/{kind}")).unwrap();
+        fs::read_link(format!("/proc/{pid}/ns/{kind}")).is_ok_and(|theirs| theirs != mine)
+    });
+    let tells = |file: &str| fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
+    let filtered = tells("status").contains("Seccomp:\t2");
+    let rooted = fs::read_link(format!("/proc/{pid}/root")).is_ok_and(|root| root == shared);
+    elsewhere && filtered && rooted && tells("mountinfo").lines().all(|line| !line.contains(" / /proc "))
+}
+
 /// Waits for something that the daemon does on its own.
 async fn eventually(what: &str, mut check: impl FnMut() -> bool) {
     let until = Instant::now() + Duration::from_secs(10);
@@ -62,21 +74,9 @@ async fn mounts_made_later_reach_virtiofsd_in_its_namespace() {
     let mut daemon =
         virtiofsd::launch(sandbox.root.path(), &sandbox.id, &sandbox.dir, &VirtiofsdConfig::default())
             .unwrap();
-    let mine = fs::read_link("/proc/self/ns/mnt").unwrap();
-    let confined = |process: &ProcessRef| {
-        let pid = process.pid;
-        let elsewhere = fs::read_link(format!("/proc/{pid}/ns/mnt")).is_ok_and(|theirs| theirs != mine);
-        let pivoted = fs::read_to_string(format!("/proc/{pid}/mountinfo"))
-            .is_ok_and(|table| table.lines().count() <= 2);
-        let filtered =
-            fs::read_to_string(format!("/proc/{pid}/status")).is_ok_and(|s| s.contains("Seccomp:\t2"));
-        elsewhere && pivoted && filtered
-    };
-    eventually("no process of virtiofsd is confined", || {
-        sandbox.marked(DaemonRole::Virtiofsd).iter().any(confined)
-    })
-    .await;
-    let server = sandbox.marked(DaemonRole::Virtiofsd).into_iter().find(confined).unwrap();
+    let server = daemon.record().process;
+    eventually("virtiofsd is not confined", || is_confined(server.pid, &share.exported())).await;
+    assert_eq!(sandbox.marked(DaemonRole::Virtiofsd), [server], "one process");
 
     let source = tempfile::tempdir().unwrap();
     let container = ContainerId::new("c1").unwrap();

@@ -10,9 +10,10 @@ use tokio::sync::watch;
 use virtcontainers_types::ContainerId;
 
 use crate::{
-    container::{Container, launch::Launcher},
+    container::{Container, hooks::GuestHooks, launch::Launcher, oom::Ooms},
     error::CallError,
     init::modules::Modules,
+    namespaces::Namespaces,
     reaper::Reaper,
     storage::Storages,
 };
@@ -51,6 +52,17 @@ impl Settings {
     }
 }
 
+/// What the host has said of the sandbox.
+#[derive(Debug, Clone, Default)]
+pub struct Sandbox {
+    /// Its name.
+    pub id: String,
+    /// Its hostname; empty if it has none.
+    pub hostname: String,
+    /// The guest's own hooks for each of its containers.
+    pub hooks: Arc<GuestHooks>,
+}
+
 /// The place of a container: empty while it is being made, closed and empty once that has failed.
 type Place = watch::Receiver<Option<Arc<Container>>>;
 
@@ -62,7 +74,9 @@ pub struct Agent {
     launcher: Launcher,
     containers: Mutex<HashMap<ContainerId, Place>>,
     storages: Storages,
-    sandbox: Mutex<Option<String>>,
+    namespaces: Namespaces,
+    ooms: Ooms,
+    sandbox: Mutex<Option<Sandbox>>,
     ending: watch::Sender<bool>,
 }
 
@@ -71,6 +85,8 @@ impl Agent {
     #[must_use]
     pub fn new(settings: Settings, reaper: Arc<Reaper>, modules: Option<Arc<Modules>>) -> Arc<Self> {
         Arc::new(Self {
+            namespaces: Namespaces::new(&settings.directory, Arc::clone(&reaper)),
+            ooms: Ooms::default(),
             settings,
             launcher: Launcher::new(Arc::clone(&reaper)),
             reaper,
@@ -105,20 +121,44 @@ impl Agent {
         &self.storages
     }
 
-    /// Takes the sandbox's name.
+    /// The initrd's kernel modules; none outside of a virtual machine.
+    #[must_use]
+    pub fn modules(&self) -> Option<&Arc<Modules>> {
+        self.storages.modules()
+    }
+
+    /// What the sandbox's containers share.
+    #[must_use]
+    pub fn namespaces(&self) -> &Namespaces {
+        &self.namespaces
+    }
+
+    /// The containers' out-of-memory kills.
+    #[must_use]
+    pub fn ooms(&self) -> &Ooms {
+        &self.ooms
+    }
+
+    /// What the host has said of the sandbox; nothing before it has.
+    #[must_use]
+    pub fn sandbox(&self) -> Option<Sandbox> {
+        self.sandbox.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes what the host says of the sandbox.
     ///
     /// # Errors
     /// [`CallError::Exists`]: an agent has one sandbox.
-    pub fn open_sandbox(&self, id: &str) -> Result<(), CallError> {
+    pub fn open_sandbox(&self, wanted: Sandbox) -> Result<(), CallError> {
         let mut sandbox = self.sandbox.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(id) = sandbox.as_ref() {
-            return Err(CallError::Exists { what: "sandbox", id: id.clone() });
+        if let Some(sandbox) = sandbox.as_ref() {
+            return Err(CallError::Exists { what: "sandbox", id: sandbox.id.clone() });
         }
-        *sandbox = Some(id.to_owned());
+        *sandbox = Some(wanted);
         Ok(())
     }
 
-    /// Gives the sandbox's name back, when it could not be made.
+    /// Forgets the sandbox, when it could not be made.
     pub fn close_sandbox(&self) {
         self.sandbox.lock().unwrap_or_else(PoisonError::into_inner).take();
     }

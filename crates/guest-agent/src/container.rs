@@ -2,16 +2,25 @@
 
 pub mod cgroup;
 pub mod create;
+pub mod devices;
+pub mod enter;
 pub mod exec;
+pub mod hooks;
 pub mod launch;
+pub mod limits;
+pub mod oom;
 pub mod pause;
+pub mod processes;
 pub mod remove;
 pub mod spec;
 pub mod start;
+pub mod stats;
+pub mod update;
 pub mod user;
 pub mod worker;
 
 use std::{
+    collections::HashMap,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -59,7 +68,15 @@ pub struct Container {
     rootfs: PathBuf,
     /// The specification's process, from which executed ones inherit.
     process: oci_spec::runtime::Process,
+    /// The filter of system calls that all its processes get.
+    seccomp: Option<oci_spec::runtime::LinuxSeccomp>,
     storages: Vec<PathBuf>,
+    bundle: PathBuf,
+    annotations: HashMap<String, String>,
+    /// What happens after its start and after its removal.
+    hooks: hooks::Hooks,
+    /// Whether its first process is one among others in the sandbox's pid namespace.
+    shares_pids: bool,
     state: Mutex<State>,
     processes: Mutex<Table>,
     /// Held by the verb that is changing the container.
@@ -83,6 +100,12 @@ impl Container {
     #[must_use]
     pub fn cgroup(&self) -> &Cgroup {
         &self.cgroup
+    }
+
+    /// Whether its first process is one among others in the sandbox's pid namespace.
+    #[must_use]
+    pub fn shares_pids(&self) -> bool {
+        self.shares_pids
     }
 
     /// What it does now.

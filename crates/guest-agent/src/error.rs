@@ -5,7 +5,11 @@ use std::{io, path::PathBuf};
 use ttrpc::{Code, get_status};
 use virtcontainers_agent_protocol::oci::ConversionError;
 
-use crate::{container::launch::LaunchError, storage::StorageError};
+use crate::{
+    container::{launch::LaunchError, update::LimitError},
+    init::modules::ModuleError,
+    storage::StorageError,
+};
 
 /// A call could not be answered with success. Its text goes to the host as it is.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +61,12 @@ pub enum CallError {
         "`{0}` in the container cannot be executed: it is no file, or has no execute permission (chmod +x)"
     )]
     NotExecutable(String),
+    /// There is no such file in the guest.
+    #[error("`{}` is not there in the guest", .0.display())]
+    NoFile(PathBuf),
+    /// The call changes the machine that the agent runs on, and that is no virtual machine of its own.
+    #[error("{0} would change this machine: the agent serves outside of a virtual machine")]
+    OutsideOfGuest(&'static str),
     /// The id is taken.
     #[error("{what} `{id}` exists already: choose another id or remove it first")]
     Exists {
@@ -103,6 +113,9 @@ pub enum CallError {
     /// A storage could not be mounted.
     #[error(transparent)]
     Storage(#[from] StorageError),
+    /// A kernel module could not be loaded.
+    #[error(transparent)]
+    Module(#[from] ModuleError),
     /// A kernel interface failed.
     #[error("could not {doing} {}: {source}", path.display())]
     Io {
@@ -113,6 +126,17 @@ pub enum CallError {
         /// How it failed.
         #[source]
         source: io::Error,
+    },
+    /// A resource limit could not be set.
+    #[error(transparent)]
+    Limit(#[from] LimitError),
+    /// A hook failed.
+    #[error("hook `{}` ended with code {code}", path.display())]
+    Hook {
+        /// Its executable.
+        path: PathBuf,
+        /// Its exit code.
+        code: i32,
     },
     /// `libcontainer` could not start a created container.
     #[error("could not start container `{id}`: {reason}")]
@@ -139,6 +163,8 @@ impl CallError {
     pub fn code(&self) -> Code {
         match self {
             Self::Invalid { .. } | Self::Specification(_) | Self::NoUser { .. } => Code::INVALID_ARGUMENT,
+            Self::NoFile(_) => Code::NOT_FOUND,
+            Self::OutsideOfGuest(_) => Code::FAILED_PRECONDITION,
             Self::NoContainer(_) | Self::NoProcess { .. } | Self::Ended { .. } | Self::NoExecutable(_) => {
                 Code::NOT_FOUND
             }
@@ -150,7 +176,12 @@ impl CallError {
             Self::Timeout(_) => Code::DEADLINE_EXCEEDED,
             Self::Launch(error) => error.code(),
             Self::Storage(error) => error.code(),
-            Self::Io { .. } | Self::Start { .. } | Self::Panicked(_) => Code::INTERNAL,
+            Self::Module(error) => error.code(),
+            Self::Limit(error) if error.is_refusal() => Code::INVALID_ARGUMENT,
+            Self::Limit(error) if error.is_absent() => Code::FAILED_PRECONDITION,
+            Self::Io { .. } | Self::Limit(_) | Self::Hook { .. } | Self::Start { .. } | Self::Panicked(_) => {
+                Code::INTERNAL
+            }
         }
     }
 }

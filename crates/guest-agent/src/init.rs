@@ -4,6 +4,7 @@ pub mod cmdline;
 pub mod modules;
 pub mod mounts;
 pub mod power;
+pub mod signals;
 
 use std::{io, path::PathBuf};
 
@@ -64,6 +65,8 @@ pub fn set_up() -> Result<Guest, InitError> {
     })?;
     let modules = Modules::read(&cmdline)?;
     modules.load("virtio")?;
+    // Without it, the keys still end the machine, only less orderly.
+    signals::take_keyboard().ok();
     // A guest without loopback can run what needs no network.
     if let Err(error) = sys::loopback::up() {
         tracing::warn!(%error, "the loopback interface stays down");

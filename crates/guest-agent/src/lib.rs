@@ -5,7 +5,9 @@
 //! - [`service`] answers the protocol's calls, one file for each family of calls.
 //! - [`container`] keeps the containers. What forks (create, exec) happens through `libcontainer` in a fresh,
 //!   single-threaded process of the same binary, never in the agent itself.
+//! - [`namespaces`] keeps what the containers of the sandbox share.
 //! - [`process`] owns the processes' standard streams and exit codes; [`reaper`] collects every child.
+//! - [`copy`] takes files from the host; [`console`] gives shells to it; [`log`] and [`metrics`] tell it how the guest is.
 //! - [`storage`] mounts what the host asks for, only below allowed directories.
 //! - [`sys`] is the only room with `unsafe`.
 //!
@@ -13,9 +15,14 @@
 //! ends the agent; PID 1 never exits, it powers the machine off.
 
 pub mod agent;
+pub mod console;
 pub mod container;
+pub mod copy;
 pub mod error;
 pub mod init;
+pub mod log;
+pub mod metrics;
+pub mod namespaces;
 pub mod process;
 pub mod reaper;
 pub mod run;

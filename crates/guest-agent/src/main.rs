@@ -7,13 +7,23 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
-use virtcontainers_guest_agent::{container::launch::WORKER_ARGUMENT, container::worker, init::power, run};
+use virtcontainers_guest_agent::{
+    container::launch::WORKER_ARGUMENT,
+    container::worker,
+    init::power,
+    namespaces::keeper::{self, KEEPER_ARGUMENT},
+    run,
+};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     if arguments.first() == Some(&WORKER_ARGUMENT) {
         return worker::main();
+    }
+    // The first process of a pid namespace, but not the machine's.
+    if arguments.first() == Some(&KEEPER_ARGUMENT) {
+        return keeper::main();
     }
     if std::process::id() == 1 {
         run::as_init();

@@ -6,10 +6,14 @@
 use std::{
     collections::HashMap,
     io,
+    os::fd::OwnedFd,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use rustix::process::{WaitOptions, WaitStatus};
+use rustix::{
+    io::Errno,
+    process::{Pid, PidfdFlags, WaitOptions, WaitStatus},
+};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::watch,
@@ -90,6 +94,17 @@ impl Reaper {
             return Ok(false);
         }
         sys::signal::send(pid, number).map(|()| true)
+    }
+
+    /// A pidfd of `pid`.
+    ///
+    /// # Errors
+    /// `ESRCH` if it is not watched or has been collected; as pidfd_open(2).
+    pub fn pidfd(&self, pid: u32) -> io::Result<OwnedFd> {
+        let state = self.lock();
+        let raw = i32::try_from(pid).ok().and_then(Pid::from_raw);
+        let pid = raw.filter(|_| state.watched.contains_key(&pid)).ok_or(Errno::SRCH)?;
+        Ok(rustix::process::pidfd_open(pid, PidfdFlags::empty())?)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -6,10 +6,11 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::{
     agent::{Agent, Settings},
-    init::{self, modules::Modules, power},
+    init::{self, modules::Modules, power, signals},
+    log,
     reaper::Reaper,
     serve::{self, Endpoint},
-    sys,
+    service, sys,
 };
 
 /// Threads for what may wait for a file server.
@@ -25,10 +26,7 @@ const DIRECTORY: &str = "/run/vc";
 pub fn as_init() -> ! {
     let life = std::panic::catch_unwind(|| -> Result<(), Box<dyn Error>> {
         let guest = init::set_up()?;
-        if guest.cmdline.debug() {
-            let console = tracing_subscriber::fmt().with_writer(io::stderr).with_ansi(false);
-            console.with_max_level(tracing::Level::DEBUG).try_init().ok();
-        }
+        log::start(&guest.cmdline);
         let settings = Settings { directory: DIRECTORY.into(), pivot: true, is_init: true };
         live(settings, &Endpoint::Guest(guest.cmdline), Some(guest.modules))
     });
@@ -52,8 +50,12 @@ pub fn outside(socket: PathBuf, directory: PathBuf) -> Result<(), Box<dyn Error>
 }
 
 fn live(settings: Settings, endpoint: &Endpoint, modules: Option<Modules>) -> Result<(), Box<dyn Error>> {
+    // Fewer do for a start.
+    sys::limits::hold_many_descriptors().ok();
+    sys::memory::keep_for_streams();
     let runtime = runtime()?;
     let outcome = runtime.block_on(async {
+        let mut ending = signals::Ending::listen()?;
         let (reaper, _collecting) = Reaper::start()?;
         let modules = modules.map(Arc::new);
         let agent = Agent::new(settings, reaper, modules.clone());
@@ -61,9 +63,15 @@ fn live(settings: Settings, endpoint: &Endpoint, modules: Option<Modules>) -> Re
             agent.ended().await;
             tokio::time::sleep(LAST_ANSWER).await;
         };
+        let signalled = async {
+            let signal = ending.heard().await;
+            tracing::info!(signal, "ending the sandbox");
+            service::end_sandbox(&agent).await;
+        };
         tokio::select! {
             served = serve::serve(&agent, endpoint, modules.as_deref()) => Ok(served?),
             () = ended => Ok(()),
+            () = signalled => Ok(()),
         }
     });
     runtime.shutdown_background();

@@ -1,6 +1,7 @@
 //! The transports on which the host reaches the agent. Every stream on any of them is one ttrpc connection.
 
 pub mod serial;
+mod streams;
 pub mod unix;
 pub mod vsock;
 
@@ -11,6 +12,7 @@ use ttrpc::r#async::Service;
 use virtcontainers_agent_protocol::transport::MuxError;
 
 use crate::{
+    VERSION,
     agent::Agent,
     init::{
         cmdline::{Cmdline, Transports},
@@ -78,19 +80,20 @@ pub async fn serve(
     endpoint: &Endpoint,
     modules: Option<&Modules>,
 ) -> Result<(), ServeError> {
+    tracing::info!(version = VERSION, "the agent serves");
     let load = |role| modules.map_or(Ok(()), |modules| modules.load(role));
     match endpoint {
         Endpoint::Unix(path) => unix::serve(agent, path).await,
         Endpoint::Guest(cmdline) => match cmdline.transports() {
             Transports::Vsock => {
                 load("vsock")?;
-                vsock::serve(agent, cmdline.announce()).await
+                vsock::serve(agent, cmdline).await
             }
             Transports::Serial => serial::serve(agent, || load("serial")).await,
             Transports::Any => {
                 load("vsock")?;
                 // Each alone is enough, and a machine has seldom both: the one without a device waits or fails.
-                let vsock = vsock::serve(agent, cmdline.announce());
+                let vsock = vsock::serve(agent, cmdline);
                 let serial = serial::serve(agent, || load("serial"));
                 match futures::future::join(vsock, serial).await {
                     (Err(vsock), Err(serial)) => {

@@ -4,6 +4,7 @@
 //! same and only counts; the last release unmounts.
 
 mod driver;
+mod group;
 mod options;
 mod target;
 
@@ -17,12 +18,10 @@ use std::{
 use ttrpc::Code;
 
 pub use driver::Driver;
+pub use group::FsGroup;
 pub use options::{MountOptions, parse as parse_options};
 
-use crate::{
-    init::modules::{ModuleError, Modules},
-    sys,
-};
+use crate::init::modules::{ModuleError, Modules};
 
 /// Storages of one agent at a time.
 const MAX_STORAGES: usize = 4096;
@@ -40,6 +39,8 @@ pub struct Storage {
     pub options: Vec<String>,
     /// Where.
     pub mount_point: PathBuf,
+    /// Who shall own its files; only for drivers whose files are the guest's.
+    pub group: Option<FsGroup>,
 }
 
 /// A storage could not be mounted or unmounted.
@@ -58,6 +59,9 @@ pub enum StorageError {
     /// Another storage is mounted there.
     #[error("another storage is mounted at `{}` already", .0.display())]
     Conflict(PathBuf),
+    /// Nothing that could be changed is mounted there.
+    #[error("no storage in memory is mounted at `{}`", .0.display())]
+    NotMounted(PathBuf),
     /// Too many.
     #[error("{MAX_STORAGES} storages are mounted already")]
     TooMany,
@@ -87,6 +91,7 @@ impl StorageError {
             Self::Driver(_) => Code::UNIMPLEMENTED,
             Self::Target { .. } => Code::INVALID_ARGUMENT,
             Self::Conflict(_) => Code::ALREADY_EXISTS,
+            Self::NotMounted(_) => Code::NOT_FOUND,
             Self::TooMany => Code::RESOURCE_EXHAUSTED,
             Self::Module(_) | Self::Io { .. } => Code::INTERNAL,
         }
@@ -113,6 +118,12 @@ impl Storages {
     #[must_use]
     pub fn new(modules: Option<Arc<Modules>>) -> Self {
         Self { modules, mounted: tokio::sync::Mutex::default(), order: SyncMutex::default() }
+    }
+
+    /// The initrd's modules; none outside of a virtual machine.
+    #[must_use]
+    pub fn modules(&self) -> Option<&Arc<Modules>> {
+        self.modules.as_ref()
     }
 
     /// Mounts `storage`, or counts one more user of it.
@@ -142,6 +153,40 @@ impl Storages {
         Ok(())
     }
 
+    /// Gives storages in memory that are mounted already the options of `wanted`, as their size: all of them, or none.
+    ///
+    /// # Errors
+    /// [`StorageError::NotMounted`], and [`StorageError::Io`] with the earlier ones as they were.
+    pub async fn update(&self, wanted: Vec<Storage>) -> Result<(), StorageError> {
+        let mut mounted = self.mounted.lock().await;
+        for storage in &wanted {
+            target::check(&storage.mount_point)?;
+            let present = mounted.get(&storage.mount_point).map(|present| present.storage.driver);
+            if present != Some(Driver::Ephemeral) || storage.driver != Driver::Ephemeral {
+                return Err(StorageError::NotMounted(storage.mount_point.clone()));
+            }
+        }
+        let mut done: Vec<Storage> = Vec::new();
+        for storage in wanted {
+            let Some(present) = mounted.get_mut(&storage.mount_point) else { continue };
+            let (before, options) = (present.storage.clone(), storage.options.clone());
+            let target = before.clone();
+            if let Err(source) = blocking(move || driver::remount(&target, &options)).await {
+                for before in done.into_iter().rev() {
+                    if let Some(present) = mounted.get_mut(&before.mount_point) {
+                        present.storage = before.clone();
+                    }
+                    // It had these options a moment ago.
+                    blocking(move || driver::remount(&before, &before.options)).await.ok();
+                }
+                return Err(failed("change", &storage, source));
+            }
+            present.storage.options = storage.options;
+            done.push(before);
+        }
+        Ok(())
+    }
+
     /// Gives up one use of what is mounted at `mount_point`; the last one unmounts it.
     ///
     /// # Errors
@@ -153,8 +198,8 @@ impl Storages {
             present.users -= 1;
             return Ok(());
         }
-        let path = mount_point.to_owned();
-        let unmounted = blocking(move || sys::mount::unmount(&path)).await;
+        let storage = present.storage.clone();
+        let unmounted = blocking(move || driver::unmount(&storage)).await;
         unmounted.map_err(|source| failed("unmount", &present.storage, source))?;
         mounted.remove(mount_point);
         self.order.lock().unwrap_or_else(PoisonError::into_inner).retain(|other| other != mount_point);
@@ -166,8 +211,9 @@ impl Storages {
         let mut mounted = self.mounted.lock().await;
         let order = std::mem::take(&mut *self.order.lock().unwrap_or_else(PoisonError::into_inner));
         for path in order.into_iter().rev() {
-            mounted.remove(&path);
-            blocking(move || sys::mount::unmount(&path)).await.ok();
+            if let Some(Mounted { storage, .. }) = mounted.remove(&path) {
+                blocking(move || driver::unmount(&storage)).await.ok();
+            }
         }
     }
 }

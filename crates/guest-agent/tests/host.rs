@@ -7,205 +7,22 @@
     reason = "a test ends at the first surprise"
 )]
 
-use std::{
-    fs,
-    io::Read as _,
-    os::unix::fs::symlink,
-    path::{Path, PathBuf},
-    pin::pin,
-    process::{Child, Command, Stdio},
-    time::Duration,
-};
+mod fixture;
+
+use std::{path::Path, pin::pin, time::Duration};
 
 use rustix::fs::{CWD, FileType, Mode};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::unix::pipe,
 };
-use virtcontainers_agent_protocol::{
-    api::{AgentServiceClient, agent::*, oci},
-    transport::{self, AgentAddress},
-};
+use virtcontainers_agent_protocol::api::{agent::*, oci};
 
-const BUSYBOX: &str = "/bin/busybox";
+use fixture::{BUSYBOX, Fixture, code, connect, context, creation, process, specification};
 
-/// An agent with one container `c` that sleeps; dropping it ends all.
-struct Fixture {
-    directory: tempfile::TempDir,
-    agent: Child,
-    client: AgentServiceClient,
-}
-
-fn context() -> ttrpc::context::Context {
-    ttrpc::context::with_timeout(60_000_000_000)
-}
-
-fn rootfs(directory: &Path) -> PathBuf {
-    assert!(Path::new(BUSYBOX).exists(), "{BUSYBOX} is missing: apt-get install busybox-static");
-    let root = directory.join("rootfs");
-    for name in ["bin", "proc", "dev", "sys", "etc"] {
-        fs::create_dir_all(root.join(name)).unwrap();
-    }
-    fs::copy(BUSYBOX, root.join("bin/busybox")).unwrap();
-    for applet in ["sh", "cat", "sleep", "id", "true", "head", "yes", "stty", "tty"] {
-        symlink("busybox", root.join("bin").join(applet)).unwrap();
-    }
-    fs::write(root.join("etc/passwd"), "root:x:0:0::/root:/bin/sh\nann:x:7:8::/home/ann:/bin/sh\n").unwrap();
-    fs::write(root.join("etc/group"), "root:x:0:\nstaff:x:8:\nwheel:x:9:bob,ann\n").unwrap();
-    root
-}
-
-fn process(args: &[&str]) -> oci::Process {
-    let mut process = oci::Process::new();
-    process.Args = args.iter().map(|arg| (*arg).to_owned()).collect();
-    process.Env = vec!["PATH=/bin".into()];
-    process
-}
-
-fn specification(root: &Path, args: &[&str]) -> oci::Spec {
-    let mut spec = oci::Spec::new();
-    spec.Version = "1.0.2".into();
-    let root = oci::Root { Path: root.to_str().unwrap().into(), ..Default::default() };
-    spec.Root = Some(root).into();
-    spec.Process = Some(process(args)).into();
-    for (kind, destination) in [("proc", "/proc"), ("tmpfs", "/dev"), ("devpts", "/dev/pts")] {
-        let (type_, source, destination) = (kind.into(), kind.into(), destination.into());
-        spec.Mounts.push(oci::Mount { type_, source, destination, ..Default::default() });
-    }
-    spec
-}
-
-fn creation(id: &str, spec: oci::Spec) -> CreateContainerRequest {
-    CreateContainerRequest { container_id: id.into(), OCI: Some(spec).into(), ..Default::default() }
-}
-
-async fn connect(directory: &Path) -> AgentServiceClient {
-    let address = AgentAddress::Unix { dir: directory.into(), name: "agent".into() };
-    AgentServiceClient::new(transport::client(transport::connect(&address).await.unwrap()))
-}
-
-impl Fixture {
-    async fn start() -> Self {
-        assert!(rustix::process::geteuid().is_root(), "these tests make containers: run them as root");
-        let directory = tempfile::tempdir().unwrap();
-        let root = rootfs(directory.path());
-        let mut agent = Command::new(env!("CARGO_BIN_EXE_vc-agent"))
-            .args(["--listen", &format!("unix:{}", directory.path().join("agent").display())])
-            .args(["--directory", directory.path().join("state").to_str().unwrap()])
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = [0; 6];
-        agent.stdout.take().unwrap().read_exact(&mut line).expect("the agent announces itself");
-        let client = connect(directory.path()).await;
-        let fixture = Self { directory, agent, client };
-        fixture.create("c", specification(&root, &["sleep", "1000"])).await.unwrap();
-        fixture.start_container("c").await;
-        fixture
-    }
-
-    fn root(&self) -> PathBuf {
-        self.directory.path().join("rootfs")
-    }
-
-    async fn start_container(&self, id: &str) {
-        let start = StartContainerRequest { container_id: id.into(), ..Default::default() };
-        self.client.start_container(context(), &start).await.unwrap();
-    }
-
-    async fn remove(&self, id: &str) -> ttrpc::Result<()> {
-        let request = RemoveContainerRequest { container_id: id.into(), ..Default::default() };
-        self.client.remove_container(context(), &request).await.map(drop)
-    }
-
-    async fn terminate(&self, id: &str) -> ttrpc::Result<()> {
-        let (container_id, exec_id) = (id.into(), id.into());
-        let request = SignalProcessRequest { container_id, exec_id, signal: 15, ..Default::default() };
-        self.client.signal_process(context(), &request).await.map(drop)
-    }
-
-    async fn create(&self, id: &str, spec: oci::Spec) -> ttrpc::Result<()> {
-        self.client.create_container(context(), &creation(id, spec)).await.map(drop)
-    }
-
-    async fn exec(&self, id: &str, user: &str, process: oci::Process) -> ttrpc::Result<()> {
-        self.exec_in("c", id, user, process).await
-    }
-
-    async fn exec_in(
-        &self,
-        container: &str,
-        id: &str,
-        user: &str,
-        process: oci::Process,
-    ) -> ttrpc::Result<()> {
-        let mut request = ExecProcessRequest::new();
-        request.container_id = container.into();
-        request.exec_id = id.into();
-        request.string_user = Some(StringUser { uid: user.into(), ..Default::default() }).into();
-        request.process = Some(process).into();
-        self.client.exec_process(context(), &request).await.map(drop)
-    }
-
-    async fn output(&self, id: &str) -> String {
-        self.output_in("c", id).await
-    }
-
-    async fn output_in(&self, container: &str, id: &str) -> String {
-        let request = ReadStreamRequest {
-            container_id: container.into(),
-            exec_id: id.into(),
-            len: 1 << 20,
-            ..Default::default()
-        };
-        let mut output = Vec::new();
-        loop {
-            let data = self.client.read_stdout(context(), &request).await.unwrap().data;
-            if data.is_empty() {
-                return String::from_utf8(output).unwrap();
-            }
-            output.extend(data);
-        }
-    }
-
-    async fn wait(&self, id: &str) -> i32 {
-        self.wait_in("c", id).await
-    }
-
-    async fn wait_in(&self, container: &str, id: &str) -> i32 {
-        let request =
-            WaitProcessRequest { container_id: container.into(), exec_id: id.into(), ..Default::default() };
-        self.client.wait_process(context(), &request).await.unwrap().status
-    }
-
-    fn resident(&self) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.agent.id())).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse().unwrap()
-    }
-
-    async fn end(mut self) {
-        self.client.destroy_sandbox(context(), &DestroySandboxRequest::new()).await.unwrap();
-        assert!(self.agent.wait().unwrap().success());
-        for name in ["containers", "tty"] {
-            let left: Vec<_> =
-                fs::read_dir(self.directory.path().join("state").join(name)).unwrap().collect();
-            assert!(left.is_empty(), "{left:?}");
-        }
-    }
-}
-
-fn code(result: ttrpc::Result<()>) -> ttrpc::Code {
-    match result {
-        Err(ttrpc::Error::RpcStatus(status)) => status.code(),
-        other => panic!("expected a status, got {other:?}"),
-    }
-}
-
-/// All in one: the containers of two agents would share a cgroup by their ids.
 #[tokio::test]
 async fn processes_run_and_are_refused_as_the_protocol_says() {
-    let fixture = Fixture::start().await;
+    let fixture = Fixture::start("c").await;
     outputs_and_codes(&fixture).await;
     users(&fixture).await;
     back_pressure(&fixture).await;
@@ -263,10 +80,8 @@ async fn refusals(fixture: &Fixture) {
     assert_eq!(code(fixture.create("d", specification(&root, &[])).await), Code::INVALID_ARGUMENT);
     assert_eq!(code(fixture.exec("x", "", process(&["none"])).await), Code::NOT_FOUND);
     assert_eq!(code(fixture.exec("c", "", process(&["true"])).await), Code::ALREADY_EXISTS);
-    let metrics = fixture.client.get_metrics(context(), &GetMetricsRequest::new()).await;
-    assert_eq!(code(metrics.map(drop)), Code::UNIMPLEMENTED);
-    let sandbox = CreateSandboxRequest { sandbox_pidns: true, ..Default::default() };
-    assert_eq!(code(fixture.client.create_sandbox(context(), &sandbox).await.map(drop)), Code::UNIMPLEMENTED);
+    let policy = fixture.client.set_policy(context(), &SetPolicyRequest::new()).await;
+    assert_eq!(code(policy.map(drop)), Code::UNIMPLEMENTED);
     let mut request = SignalProcessRequest { container_id: "c".into(), ..Default::default() };
     request.signal = 65;
     assert_eq!(

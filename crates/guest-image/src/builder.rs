@@ -11,7 +11,7 @@ use crate::{
     catalog::Catalog,
     decompress::read_bounded,
     elf,
-    error::{AgentError, BuildError},
+    error::{BuildError, ProgramError},
     image::{GuestImage, INITRD, KERNEL, MANIFEST, default_locations},
     initrd,
     manifest::{Ability, FileRecord, Kernel, Manifest, ModuleRecord, SCHEMA},
@@ -22,8 +22,8 @@ use crate::{
     vmlinux::Vmlinux,
 };
 
-/// Bytes that the agent may have.
-const MAX_AGENT: u64 = 256 << 20;
+/// Bytes that a program of the initrd may have.
+const MAX_PROGRAM: u64 = 256 << 20;
 
 /// Builds a [`GuestImage`].
 ///
@@ -37,6 +37,7 @@ const MAX_AGENT: u64 = 256 << 20;
 pub struct Builder {
     source: KernelSource,
     agent: PathBuf,
+    shell: Option<PathBuf>,
     output: Option<PathBuf>,
     cache: Option<PathBuf>,
     progress: Box<dyn Progress>,
@@ -47,6 +48,7 @@ impl fmt::Debug for Builder {
         f.debug_struct("Builder")
             .field("source", &self.source)
             .field("agent", &self.agent)
+            .field("shell", &self.shell)
             .field("output", &self.output)
             .field("cache", &self.cache)
             .finish_non_exhaustive()
@@ -57,7 +59,15 @@ impl Builder {
     /// An image of this kernel with this agent as PID 1.
     #[must_use]
     pub fn new(source: KernelSource, agent: impl Into<PathBuf>) -> Self {
-        Self { source, agent: agent.into(), output: None, cache: None, progress: Box::new(()) }
+        let progress = Box::new(());
+        Self { source, agent: agent.into(), shell: None, output: None, cache: None, progress }
+    }
+
+    /// A statically linked shell for the guest's debug console, put at `/bin/sh`: busybox, for example. Default: none.
+    #[must_use]
+    pub fn shell(mut self, shell: impl Into<PathBuf>) -> Self {
+        self.shell = Some(shell.into());
+        self
     }
 
     /// The image's directory: absent, empty, or an image to be replaced. Default: the first of [`default_locations`].
@@ -86,9 +96,11 @@ impl Builder {
     /// # Errors
     /// [`BuildError`]; the output directory is then as it was before.
     pub fn build(self) -> Result<GuestImage, BuildError> {
-        let Self { source, agent, output, cache, mut progress } = self;
+        let Self { source, agent, shell, output, cache, mut progress } = self;
         let progress = progress.as_mut();
-        let agent = read_agent(&agent)?;
+        let agent = read_program(&agent).map_err(|failed| failed.of_agent(&agent))?;
+        let shell =
+            shell.map(|path| read_program(&path).map_err(|failed| failed.of_shell(&path))).transpose()?;
         let output = output.or_else(|| default_locations().into_iter().next());
         let staged = Staged::new(&output.unwrap_or_default())?;
         let tree = KernelTree::obtain(&source, &cache.unwrap_or_else(default_cache), progress)?;
@@ -108,10 +120,17 @@ impl Builder {
         }
         let mut catalog = tree.catalog()?;
         let abilities = modules::abilities(&mut catalog, config.as_ref(), &kernel.release)?;
-        let initrd = initrd::pack(&agent, &kernel.release, &abilities, &catalog);
+        let initrd = initrd::pack(&agent, shell.as_deref(), &kernel.release, &abilities, &catalog);
         let initrd = initrd.map_err(BuildError::io("pack", Path::new(INITRD)))?;
         progress.advance(initrd.len() as u64);
 
+        let mut inputs = BTreeMap::from([
+            ("kernel".to_owned(), kernel_record),
+            ("agent".to_owned(), FileRecord::of(&agent)),
+        ]);
+        if let Some(shell) = &shell {
+            inputs.insert("shell".to_owned(), FileRecord::of(shell));
+        }
         let manifest = Manifest {
             schema: SCHEMA,
             builder: concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -119,10 +138,7 @@ impl Builder {
             kernel: Kernel { release: kernel.release, package: tree.package },
             modules: module_records(&abilities, &catalog),
             abilities,
-            inputs: BTreeMap::from([
-                ("kernel".to_owned(), kernel_record),
-                ("agent".to_owned(), FileRecord::of(&agent)),
-            ]),
+            inputs,
             outputs: BTreeMap::from([
                 (KERNEL.to_owned(), FileRecord::of(&kernel.elf)),
                 (INITRD.to_owned(), FileRecord::of(&initrd)),
@@ -154,25 +170,50 @@ fn publish(
     Ok(GuestImage::open(staged.publish()?)?)
 }
 
-/// Reads the agent, if it can run as PID 1 where there is nothing but itself.
-fn read_agent(path: &Path) -> Result<Vec<u8>, BuildError> {
-    let refuse = |source| BuildError::Agent { path: path.to_owned(), source };
-    let bytes = File::open(path).and_then(|file| read_bounded(file, MAX_AGENT));
+/// Why a program cannot be in the initrd.
+enum Refused {
+    Unread(std::io::Error),
+    Unfit(ProgramError),
+}
+
+impl Refused {
+    fn of_agent(self, path: &Path) -> BuildError {
+        match self {
+            Self::Unread(source) => {
+                BuildError::Io { action: "read the agent", path: path.to_owned(), source }
+            }
+            Self::Unfit(source) => BuildError::Agent { path: path.to_owned(), source },
+        }
+    }
+
+    fn of_shell(self, path: &Path) -> BuildError {
+        match self {
+            Self::Unread(source) => {
+                BuildError::Io { action: "read the shell", path: path.to_owned(), source }
+            }
+            Self::Unfit(source) => BuildError::Shell { path: path.to_owned(), source },
+        }
+    }
+}
+
+/// Reads a program, if it can run where there is nothing but itself.
+fn read_program(path: &Path) -> Result<Vec<u8>, Refused> {
+    let bytes = File::open(path).and_then(|file| read_bounded(file, MAX_PROGRAM));
     let bytes = bytes.map_err(|source| {
         if source.kind() == std::io::ErrorKind::FileTooLarge {
-            refuse(AgentError::TooLarge { limit: MAX_AGENT })
+            Refused::Unfit(ProgramError::TooLarge { limit: MAX_PROGRAM })
         } else {
-            BuildError::Io { action: "read the agent", path: path.to_owned(), source }
+            Refused::Unread(source)
         }
     })?;
-    let facts =
-        elf::program(&bytes).map_err(|source| refuse(AgentError::NotExecutable(source.to_string())))?;
+    let facts = elf::program(&bytes)
+        .map_err(|source| Refused::Unfit(ProgramError::NotExecutable(source.to_string())))?;
     if facts.machine != elf::X86_64 {
-        Err(refuse(AgentError::Machine { machine: facts.machine }))
+        Err(Refused::Unfit(ProgramError::Machine { machine: facts.machine }))
     } else if !facts.executable {
-        Err(refuse(AgentError::NotExecutable("it has nothing to run".to_owned())))
+        Err(Refused::Unfit(ProgramError::NotExecutable("it has nothing to run".to_owned())))
     } else if facts.dynamic {
-        Err(refuse(AgentError::Dynamic))
+        Err(Refused::Unfit(ProgramError::Dynamic))
     } else {
         Ok(bytes)
     }

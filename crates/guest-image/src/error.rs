@@ -123,13 +123,22 @@ pub enum BuildError {
         cycle: Vec<String>,
     },
     /// The agent cannot be PID 1 of the guest.
-    #[error("cannot use the agent {}", path.display())]
+    #[error("cannot use the agent {}: `make agent` builds one that fits", path.display())]
     Agent {
         /// The agent.
         path: PathBuf,
         /// What is wrong with it.
         #[source]
-        source: AgentError,
+        source: ProgramError,
+    },
+    /// The shell cannot be in the guest.
+    #[error("cannot use the shell {}: give a static one, such as /bin/busybox of Debian's package busybox-static", path.display())]
+    Shell {
+        /// The shell.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: ProgramError,
     },
     /// The output directory holds something else.
     #[error("{} is not a guest image (it has no manifest.json) and not empty: choose another output directory", path.display())]
@@ -286,11 +295,11 @@ impl ModuleError {
     }
 }
 
-/// What is wrong with the agent.
+/// What is wrong with a program for the initrd: the agent, or the shell.
 #[derive(Debug, Error)]
 #[non_exhaustive]
-pub enum AgentError {
-    /// It is larger than any agent.
+pub enum ProgramError {
+    /// It is larger than any such program.
     #[error("it is larger than {limit} bytes")]
     TooLarge {
         /// The limit, in bytes.
@@ -306,10 +315,7 @@ pub enum AgentError {
         machine: u16,
     },
     /// It asks for a dynamic loader, which the initrd does not have.
-    #[error(
-        "it is dynamically linked, and the initrd has no loader: build it with `RUSTFLAGS='-C target-feature=+crt-static' \
-         cargo build --profile agent --target x86_64-unknown-linux-gnu -p virtcontainers-guest-agent`"
-    )]
+    #[error("it is dynamically linked, and the initrd has no loader")]
     Dynamic,
 }
 

@@ -3,6 +3,7 @@
 //! | path | content |
 //! |---|---|
 //! | `/init` | the agent, 0755 |
+//! | `/bin/sh` | the shell of the debug console, 0755, if one was given |
 //! | `/dev`, `/etc`, `/proc`, `/run`, `/sys`, `/tmp` | empty directories |
 //! | `/dev/console` | character device 5:1, so that PID 1 has its standard streams |
 //! | `/lib/modules/<release>/<name>.ko` | modules, unpacked, signatures untouched |
@@ -46,6 +47,7 @@ pub(crate) fn module_list(release: &str, abilities: &BTreeMap<Role, Ability>) ->
 /// Packs the initrd.
 pub(crate) fn pack(
     agent: &[u8],
+    shell: Option<&[u8]>,
     release: &str,
     abilities: &BTreeMap<Role, Ability>,
     catalog: &Catalog,
@@ -58,6 +60,10 @@ pub(crate) fn pack(
     archive.directory("tmp", 0o1777);
     archive.char_device("dev/console", 0o600, 5, 1);
     archive.file("init", 0o755, agent);
+    if let Some(shell) = shell {
+        archive.directory("bin", 0o755);
+        archive.file("bin/sh", 0o755, shell);
+    }
     archive.file(MODULE_LIST.trim_start_matches('/'), 0o644, list.as_bytes());
     for name in abilities.values().flat_map(Ability::modules) {
         if let Some(module) = catalog.get(name) {

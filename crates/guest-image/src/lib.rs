@@ -34,7 +34,7 @@ mod source;
 mod vmlinux;
 
 pub use builder::{Builder, default_cache};
-pub use error::{AgentError, BuildError, DebError, KernelError, ModuleError, OpenError};
+pub use error::{BuildError, DebError, KernelError, ModuleError, OpenError, ProgramError};
 pub use image::{GuestImage, default_locations};
 pub use manifest::{Ability, FileRecord, Kernel, Manifest, ModuleRecord, Package, SCHEMA};
 pub use modules::Role;

@@ -28,7 +28,7 @@ pub struct Manifest {
     pub abilities: BTreeMap<Role, Ability>,
     /// The modules in the initrd, by name.
     pub modules: Vec<ModuleRecord>,
-    /// What the image was made from: `kernel`, `agent`.
+    /// What the image was made from: `kernel`, `agent`, and `shell` if it has one.
     pub inputs: BTreeMap<String, FileRecord>,
     /// The image's files, by file name: `vmlinux`, `initrd.img`.
     pub outputs: BTreeMap<String, FileRecord>,

@@ -40,15 +40,20 @@ impl ConsoleTail {
     pub fn lines(&self, count: usize) -> Vec<String> {
         let bytes: Vec<u8> = self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect();
         let text = String::from_utf8_lossy(&bytes);
-        let mut lines: Vec<String> =
-            text.rsplit(['\n', '\r']).map(plain).filter(|line| !line.trim().is_empty()).take(count).collect();
+        let mut lines: Vec<String> = text
+            .rsplit(['\n', '\r'])
+            .map(plain_line)
+            .filter(|line| !line.trim().is_empty())
+            .take(count)
+            .collect();
         lines.reverse();
         lines
     }
 }
 
-/// A line without control characters and without the escape sequences of ECMA-48.
-fn plain(line: &str) -> String {
+/// A line without control characters and without the escape sequences of ECMA-48, cut at 1024 bytes.
+#[must_use]
+pub fn plain_line(line: &str) -> String {
     let mut shown = String::new();
     let mut chars = line.chars().peekable();
     while let Some(char) = chars.next() {

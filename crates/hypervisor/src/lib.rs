@@ -17,7 +17,7 @@ pub mod qemu;
 pub use accelerator::{
     Accelerator, AcceleratorDecision, AcceleratorError, HostFacts, KvmUnusable, choose_accelerator,
 };
-pub use console::ConsoleTail;
+pub use console::{ConsoleTail, plain_line};
 pub use error::{InvalidSpec, VmError};
 pub use plan::{LaunchCx, LaunchPlan, ListenSocket, OpenDevice};
 pub use spec::{AgentChannel, Boot, Memory, RootImage, Share, VmSpec};

@@ -2,13 +2,15 @@
 //!
 //! ```text
 //! <root>/sandboxes/<id>/record.json
-//! <root>/sandboxes/<id>/containers/<cid>/record.json
+//! <root>/sandboxes/<id>/container.<cid>.json
 //! ```
 //!
+//! - Such a file is a log: each save adds a line that is the whole record, and the last whole line counts. Whoever
+//!   watches sees one `IN_CLOSE_WRITE` for each, or an `IN_MOVED_TO` when the log was replaced.
 //! - The lease is an exclusive `flock(2)` on the directory `<id>` itself. It ends with its holder, however that dies.
 //! - A directory appears under its id by a rename and already locked; it disappears by a rename as well. Whoever gets
 //!   the lock looks again whether the directory that it locked is still the one of that name.
-//! - A directory without a record has acquired nothing: the next claim takes its id.
+//! - A directory without a record, or with one that was only begun, has acquired nothing: the next claim takes its id.
 //! - Names that start with a dot are on their way in or out. [`FsStore::sweep`] removes those of dead processes.
 //! - Nothing below the root is reached through a symbolic link.
 
@@ -29,14 +31,14 @@ use rustix::{
     io::Errno,
 };
 use serde_json::value::RawValue;
-use virtcontainers_sys::fs::{Durability, fsync_dir, open_beneath, open_dir};
+use virtcontainers_sys::fs::{Durability, open_beneath, open_dir};
 use virtcontainers_types::{ContainerId, SandboxId};
 
-use self::{lock::Held, records::RECORD};
-use crate::{
-    Lease, Listed, Store, StoreError,
-    envelope::{self, Kind},
+use self::{
+    lock::Held,
+    records::{Keep, RECORD, container_file},
 };
+use crate::{Lease, Listed, Store, StoreError, envelope::Kind};
 
 /// Directories are for the owner and the group.
 const DIR_MODE: Mode = Mode::from_raw_mode(0o750);
@@ -113,7 +115,7 @@ impl FsStore {
     fn held<'lease>(&self, lease: &'lease Lease) -> Result<&'lease Held, StoreError> {
         lease
             .hold::<Held>()
-            .filter(|held| held.root == self.root)
+            .filter(|held| held.path.parent() == Some(&self.sandboxes_path))
             .ok_or_else(|| StoreError::ForeignLease { id: lease.id().clone() })
     }
 
@@ -132,9 +134,8 @@ impl FsStore {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
                 Err(error) => return Err(StoreError::io("open", &path)(error)),
             };
-            let Some(held) = Held::try_new(dir, &self.root).map_err(StoreError::io("lock", &path))? else {
-                return Ok(None);
-            };
+            let held = Held::try_new(dir, self.sandbox_dir(id)).map_err(StoreError::io("lock", &path))?;
+            let Some(held) = held else { return Ok(None) };
             match rustix::fs::renameat_with(
                 &self.sandboxes,
                 &incoming,
@@ -162,10 +163,8 @@ impl Store for FsStore {
         // A second round only after an abandoned directory of that name was taken away.
         for _ in 0..3 {
             if let Some(held) = self.make_sandbox(id)? {
-                if self.durability == Durability::Full {
-                    let path = &self.sandboxes_path;
-                    fsync_dir(self.sandboxes.as_fd()).map_err(StoreError::io("sync", path))?;
-                }
+                // Together with the first record: until then, the next claim may have the id.
+                held.unsynced().claim = true;
                 return Ok(Lease::new(id.clone(), held));
             }
             if !self.clear_abandoned(id)? {
@@ -180,7 +179,7 @@ impl Store for FsStore {
         loop {
             let dir = self.open_sandbox(id)?;
             let left = timeout.saturating_sub(begin.elapsed());
-            let held = match Held::wait_blocking(dir, &self.root, left) {
+            let held = match Held::wait_blocking(dir, self.sandbox_dir(id), left) {
                 Ok(Some(held)) => held,
                 Ok(None) => return Err(self.busy(id, begin.elapsed())),
                 Err(source) => return Err(StoreError::io("lock", self.sandbox_dir(id))(source)),
@@ -196,7 +195,7 @@ impl Store for FsStore {
         loop {
             let dir = self.open_sandbox(id)?;
             let left = timeout.saturating_sub(begin.elapsed());
-            let held = match Held::wait(dir, &self.root, left).await {
+            let held = match Held::wait(dir, self.sandbox_dir(id), left).await {
                 Ok(Some(held)) => held,
                 Ok(None) => return Err(self.busy(id, begin.elapsed())),
                 Err(source) => return Err(StoreError::io("lock", self.sandbox_dir(id))(source)),
@@ -208,26 +207,31 @@ impl Store for FsStore {
     }
 
     fn load(&self, id: &SandboxId) -> Result<Box<RawValue>, StoreError> {
-        let path = format!("{id}/{RECORD}");
-        match self.read(&path)? {
-            Some(bytes) => envelope::open(Kind::Sandbox, &self.sandboxes_path.join(path), &bytes),
-            None => {
+        let below = format!("{id}/{RECORD}");
+        let path = || self.sandboxes_path.join(&below);
+        match self.read(self.sandboxes.as_fd(), &below, Kind::Sandbox, path) {
+            Ok(Some(body)) => Ok(body),
+            Ok(None) => {
                 self.open_sandbox(id)?;
-                Err(StoreError::NoRecord { path: self.sandboxes_path.join(path) })
+                Err(StoreError::NoRecord { path: path() })
             }
+            Err(error) => Err(error),
         }
     }
 
     fn save(&self, lease: &Lease, body: &RawValue) -> Result<(), StoreError> {
-        let held = self.held(lease)?;
-        let path = self.sandbox_dir(lease.id()).join(RECORD);
-        self.write(held.dir(), &path, &envelope::seal(Kind::Sandbox, &path, body)?)
+        self.write(self.held(lease)?, RECORD, Kind::Sandbox, body, Keep::Save)
+    }
+
+    fn note(&self, lease: &Lease, body: &RawValue) -> Result<(), StoreError> {
+        self.write(self.held(lease)?, RECORD, Kind::Sandbox, body, Keep::Note)
     }
 
     fn load_container(&self, id: &SandboxId, container: &ContainerId) -> Result<Box<RawValue>, StoreError> {
-        let path = format!("{id}/containers/{container}/{RECORD}");
-        match self.read(&path)? {
-            Some(bytes) => envelope::open(Kind::Container, &self.sandboxes_path.join(path), &bytes),
+        let below = format!("{id}/{}", container_file(container));
+        let path = || self.sandboxes_path.join(&below);
+        match self.read(self.sandboxes.as_fd(), &below, Kind::Container, path)? {
+            Some(body) => Ok(body),
             None => {
                 self.open_sandbox(id)?;
                 Err(StoreError::NoContainer { sandbox: id.clone(), id: container.clone() })
@@ -241,49 +245,49 @@ impl Store for FsStore {
         container: &ContainerId,
         body: &RawValue,
     ) -> Result<(), StoreError> {
-        let held = self.held(lease)?;
-        let dir = self.sandbox_dir(lease.id()).join("containers").join(container.as_str());
-        let path = dir.join(RECORD);
-        let bytes = envelope::seal(Kind::Container, &path, body)?;
-        let dir = self.container_dir(held.dir(), &dir, container)?;
-        self.write(dir.as_fd(), &path, &bytes)
+        self.write(self.held(lease)?, &container_file(container), Kind::Container, body, Keep::Save)
+    }
+
+    fn note_container(
+        &self,
+        lease: &Lease,
+        container: &ContainerId,
+        body: &RawValue,
+    ) -> Result<(), StoreError> {
+        self.write(self.held(lease)?, &container_file(container), Kind::Container, body, Keep::Note)
     }
 
     fn remove_container(&self, lease: &Lease, container: &ContainerId) -> Result<(), StoreError> {
-        self.drop_container(self.held(lease)?, lease.id(), container)
+        self.drop_container(self.held(lease)?, container)
     }
 
     fn list_containers(&self, id: &SandboxId) -> Result<Vec<Listed<Box<RawValue>>>, StoreError> {
-        let path = self.sandbox_dir(id).join("containers");
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
-        let below = format!("{id}/containers");
-        let dir = match open_beneath(self.sandboxes.as_fd(), Path::new(&below), flags, Mode::empty()) {
-            Ok(dir) => dir,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                self.open_sandbox(id)?; // a sandbox without containers, or none
-                return Ok(Vec::new());
-            }
-            Err(error) => return Err(StoreError::io("open", path)(error)),
-        };
-        let dir = Dir::new(dir).map_err(StoreError::io("list", &path))?;
-        let load = |name: &str| match ContainerId::new(name) {
-            Ok(container) => self.load_container(id, &container),
-            Err(_) => Err(StoreError::Foreign { path: path.join(name) }),
-        };
-        self.list_dir(dir, &path, load)
+        self.read_containers(&self.open_sandbox(id)?, &self.sandbox_dir(id))
     }
 
     fn forget(&self, lease: Lease) -> Result<(), StoreError> {
         self.remove_sandbox(&lease)
     }
 
-    fn list(&self) -> Result<Vec<Listed<Box<RawValue>>>, StoreError> {
-        let load = |name: &str| match SandboxId::new(name) {
+    fn names(&self) -> Result<Vec<String>, StoreError> {
+        let path = &self.sandboxes_path;
+        let mut names = Vec::new();
+        for entry in Dir::read_from(&self.sandboxes).map_err(StoreError::io("list", path))? {
+            let entry = entry.map_err(StoreError::io("list", path))?;
+            let name = entry.file_name().to_string_lossy();
+            // Those with a dot are on their way in or out.
+            if !name.starts_with('.') {
+                names.push(name.into_owned());
+            }
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    fn load_named(&self, name: &str) -> Result<Box<RawValue>, StoreError> {
+        match SandboxId::new(name) {
             Ok(id) => self.load(&id),
             Err(_) => Err(StoreError::Foreign { path: self.sandboxes_path.join(name) }),
-        };
-        let path = &self.sandboxes_path;
-        let dir = Dir::read_from(&self.sandboxes).map_err(StoreError::io("list", path))?;
-        self.list_dir(dir, path, load)
+        }
     }
 }

@@ -20,7 +20,8 @@ pub struct Listed<T> {
 
 /// Keeps the records of sandboxes and containers.
 ///
-/// A write is whole or not at all, whatever dies in its midst, and when it has returned it lasts. Bodies are JSON; the
+/// A write is whole or not at all, whatever dies in its midst. When it has returned it lasts, whichever process dies; a
+/// save outlives the kernel too. Bodies are JSON; the
 /// schema version around them is the store's business. [`StoreExt`] reads and writes typed values.
 #[async_trait]
 pub trait Store: fmt::Debug + Send + Sync {
@@ -54,6 +55,15 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// When it cannot be written; the old one stays.
     fn save(&self, lease: &Lease, body: &RawValue) -> Result<(), StoreError>;
 
+    /// As [`Store::save`], but what is written need not outlive the kernel: for intents, since what they announce does
+    /// not either, and for states on the way to one that is saved. A save makes durable what the same lease has noted.
+    ///
+    /// # Errors
+    /// As [`Store::save`].
+    fn note(&self, lease: &Lease, body: &RawValue) -> Result<(), StoreError> {
+        self.save(lease, body)
+    }
+
     /// The record of a container. Needs no lease.
     ///
     /// # Errors
@@ -71,7 +81,20 @@ pub trait Store: fmt::Debug + Send + Sync {
         body: &RawValue,
     ) -> Result<(), StoreError>;
 
-    /// Removes the record of a container; one that has none is no error.
+    /// As [`Store::save_container`], but what is written need not outlive the kernel, as with [`Store::note`].
+    ///
+    /// # Errors
+    /// As [`Store::save`].
+    fn note_container(
+        &self,
+        lease: &Lease,
+        container: &ContainerId,
+        body: &RawValue,
+    ) -> Result<(), StoreError> {
+        self.save_container(lease, container, body)
+    }
+
+    /// Removes the record of a container, with all else that is kept of it; one that has none is no error.
     ///
     /// # Errors
     /// When it cannot be removed.
@@ -89,11 +112,30 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// [`StoreError::StillMounted`], in which case nothing was removed.
     fn forget(&self, lease: Lease) -> Result<(), StoreError>;
 
-    /// The records of all sandboxes, ordered by name. Takes no lease and never waits for one.
+    /// The names of all sandboxes in their order: ids, and whatever else is where sandboxes are kept.
     ///
     /// # Errors
     /// Only when there is no listing at all.
-    fn list(&self) -> Result<Vec<Listed<Box<RawValue>>>, StoreError>;
+    fn names(&self) -> Result<Vec<String>, StoreError>;
+
+    /// [`Store::load`] of one of [`Store::names`].
+    ///
+    /// # Errors
+    /// As [`Store::load`]; [`StoreError::Foreign`] for a name that is no id.
+    fn load_named(&self, name: &str) -> Result<Box<RawValue>, StoreError>;
+
+    /// The records of all sandboxes, ordered by name, without those that vanish meanwhile. Takes no lease and never
+    /// waits for one.
+    ///
+    /// # Errors
+    /// Only when there is no listing at all.
+    fn list(&self) -> Result<Vec<Listed<Box<RawValue>>>, StoreError> {
+        let load = |name: String| match self.load_named(&name) {
+            Err(StoreError::NotFound { .. }) => None,
+            record => Some(Listed { name, record }),
+        };
+        Ok(self.names()?.into_iter().filter_map(load).collect())
+    }
 }
 
 /// Typed access to any [`Store`].
@@ -112,6 +154,22 @@ pub trait StoreExt: Store {
     /// As [`Store::save`]; [`StoreError::Encode`].
     fn save_as<T: Serialize>(&self, lease: &Lease, record: &T) -> Result<(), StoreError> {
         self.save(lease, &encode(record, || format!("sandbox {}", lease.id()))?)
+    }
+
+    /// [`Store::note`] of a `T`.
+    ///
+    /// # Errors
+    /// As [`StoreExt::save_as`].
+    fn note_as<T: Serialize>(&self, lease: &Lease, record: &T) -> Result<(), StoreError> {
+        self.note(lease, &encode(record, || format!("sandbox {}", lease.id()))?)
+    }
+
+    /// [`Store::load_named`] as a `T`.
+    ///
+    /// # Errors
+    /// As [`Store::load_named`]; [`StoreError::Corrupt`] when the body is no `T`.
+    fn load_named_as<T: DeserializeOwned>(&self, name: &str) -> Result<T, StoreError> {
+        decode(&self.load_named(name)?, || format!("sandbox {name}"))
     }
 
     /// [`Store::load_container`] as a `T`.
@@ -138,6 +196,20 @@ pub trait StoreExt: Store {
     ) -> Result<(), StoreError> {
         let body = encode(record, || format!("sandbox {}, container {container}", lease.id()))?;
         self.save_container(lease, container, &body)
+    }
+
+    /// [`Store::note_container`] of a `T`.
+    ///
+    /// # Errors
+    /// As [`StoreExt::save_as`].
+    fn note_container_as<T: Serialize>(
+        &self,
+        lease: &Lease,
+        container: &ContainerId,
+        record: &T,
+    ) -> Result<(), StoreError> {
+        let body = encode(record, || format!("sandbox {}, container {container}", lease.id()))?;
+        self.note_container(lease, container, &body)
     }
 
     /// [`Store::list`] with each record as a `T`.

@@ -1,15 +1,20 @@
 //! Files that survive a crash whole: the old content or the new one, never a mixture.
 
 use std::{
+    ffi::OsStr,
     fs::File,
     io::{self, Read as _, Write as _},
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    mem::MaybeUninit,
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::ffi::OsStrExt as _,
+    },
     path::Path,
     sync::atomic::{AtomicU64, Ordering},
 };
 
 use rustix::{
-    fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags},
+    fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, ResolveFlags},
     io::Errno,
 };
 
@@ -64,17 +69,70 @@ pub fn write_atomically(
     static COUNTER: AtomicU64 = AtomicU64::new(0);
     let number = COUNTER.fetch_add(1, Ordering::Relaxed);
     let temporary = format!("{TEMPORARY_PREFIX}{name}-{}-{number}", std::process::id());
-    let written = write_new(dir, &temporary, bytes, durability)
-        .and_then(|()| Ok(rustix::fs::renameat(dir, temporary.as_str(), dir, name)?));
+    write_by_way_of(dir, &temporary, name, bytes, durability)
+}
+
+/// [`write_atomically`] for the only writer of `name`, who chooses the temporary file's name: what a killed writer left
+/// under it is written over.
+///
+/// # Errors
+/// As [`write_atomically`].
+pub fn write_by_way_of(
+    dir: BorrowedFd<'_>,
+    temporary: &str,
+    name: &str,
+    bytes: &[u8],
+    durability: Durability,
+) -> io::Result<()> {
+    let written = write_new(dir, temporary, bytes, durability)
+        .and_then(|()| Ok(rustix::fs::renameat(dir, temporary, dir, name)?));
     if let Err(error) = written {
-        // The first error is the one to tell; a file that stays is swept later by its prefix.
-        rustix::fs::unlinkat(dir, temporary.as_str(), AtFlags::empty()).ok();
+        // The first error is the one to tell; a file that stays is known by its prefix.
+        rustix::fs::unlinkat(dir, temporary, AtFlags::empty()).ok();
         return Err(error);
     }
     match durability {
         Durability::Full => fsync_dir(dir),
         Durability::NoSync => Ok(()),
     }
+}
+
+/// What [`append`] has done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Appended {
+    /// The file was not there, and has only these bytes now.
+    First,
+    /// The bytes follow others.
+    Further,
+    /// Nothing: what has the name is no regular file, or would grow beyond the limit.
+    No,
+}
+
+/// Adds `bytes` to the end of the regular file `name` in `dir` by one `write(2)`; a new file has mode 0640.
+///
+/// Nothing is synced. After the death of the process the bytes are there whole or, if the kernel was interrupted at the
+/// border of a page, in part.
+///
+/// # Errors
+/// As `open(2)` and `write(2)`; `WriteZero` when only a part found room.
+pub fn append(dir: BorrowedFd<'_>, name: &str, bytes: &[u8], limit: u64) -> io::Result<Appended> {
+    let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE | OFlags::NOFOLLOW;
+    let flags = flags | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = match rustix::fs::openat(dir, name, flags, Mode::from_raw_mode(0o640)) {
+        Ok(file) => file,
+        Err(Errno::LOOP | Errno::ISDIR | Errno::NXIO) => return Ok(Appended::No),
+        Err(error) => return Err(error.into()),
+    };
+    let stat = rustix::fs::fstat(&file)?;
+    let size = u64::try_from(stat.st_size).unwrap_or(u64::MAX);
+    let regular = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+    if !regular || size.saturating_add(bytes.len() as u64) > limit {
+        return Ok(Appended::No);
+    }
+    if rustix::io::write(&file, bytes)? < bytes.len() {
+        return Err(io::Error::new(io::ErrorKind::WriteZero, "no room for all of it"));
+    }
+    Ok(if size == 0 { Appended::First } else { Appended::Further })
 }
 
 fn write_new(dir: BorrowedFd<'_>, name: &str, bytes: &[u8], durability: Durability) -> io::Result<()> {
@@ -95,23 +153,40 @@ pub fn fsync_dir(dir: BorrowedFd<'_>) -> io::Result<()> {
     Ok(rustix::fs::fsync(dir)?)
 }
 
-/// Reads a regular file of at most `limit` bytes, given by a descriptor.
+/// Files up to this size are read by one call.
+const SMALL: usize = 8 << 10;
+
+/// Reads a regular file of at most `limit` bytes, given by a descriptor that does not block.
 ///
 /// # Errors
 /// `FileTooLarge` beyond `limit`; `InvalidInput` for anything but a regular file.
 pub fn read_bounded(file: OwnedFd, limit: u64) -> io::Result<Vec<u8>> {
-    let stat = rustix::fs::fstat(file.as_fd())?;
-    if rustix::fs::FileType::from_raw_mode(stat.st_mode) != rustix::fs::FileType::RegularFile {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+    let mut start = [0; SMALL];
+    let length = match rustix::io::read(&file, &mut start) {
+        Ok(length) => length,
+        Err(Errno::ISDIR | Errno::AGAIN) => return Err(not_regular()),
+        Err(error) => return Err(error.into()),
+    };
+    let mut bytes = start.get(..length).unwrap_or_default().to_vec();
+    // A regular file gives all that it has: who gives less has no more, and who gives nothing may be something else.
+    if length == 0 || length == SMALL {
+        let stat = rustix::fs::fstat(&file)?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            return Err(not_regular());
+        }
+        let size = u64::try_from(stat.st_size).unwrap_or(0);
+        let rest = size.min(limit + 1).saturating_sub(length as u64);
+        bytes.reserve(usize::try_from(rest).unwrap_or(0) + 1);
+        File::from(file).take(rest).read_to_end(&mut bytes)?;
     }
-    let size = u64::try_from(stat.st_size).unwrap_or(0);
-    let mut bytes = Vec::with_capacity(usize::try_from(size.min(limit)).unwrap_or(0) + 1);
-    // Up to the size alone: a file that is replaced as a whole does not grow, so no read asks for the end.
-    File::from(file).take(size.min(limit + 1)).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("more than {limit} bytes")));
     }
     Ok(bytes)
+}
+
+fn not_regular() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")
 }
 
 /// Removes `name` in `dir` and all below it, staying within its mount: a mount point on the way ends the removal before
@@ -119,27 +194,40 @@ pub fn read_bounded(file: OwnedFd, limit: u64) -> io::Result<Vec<u8>> {
 ///
 /// # Errors
 /// `CrossesDevices` or `ResourceBusy` for a mount point.
-pub fn remove_tree(dir: BorrowedFd<'_>, name: &std::ffi::OsStr) -> io::Result<()> {
+pub fn remove_tree(dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
     remove_below(dir, name, MAX_DEPTH)
 }
+
+/// Room for the entries of a directory that are read at once, in bytes.
+const ENTRIES: usize = 2 << 10;
 
 /// Directories nested deeper than this are not ours.
 const MAX_DEPTH: u32 = 64;
 
-fn remove_below(dir: BorrowedFd<'_>, name: &std::ffi::OsStr, depth: u32) -> io::Result<()> {
+fn remove_below(dir: BorrowedFd<'_>, name: &OsStr, depth: u32) -> io::Result<()> {
     match rustix::fs::unlinkat(dir, name, AtFlags::empty()) {
-        Ok(()) | Err(Errno::NOENT) => return Ok(()),
-        Err(Errno::ISDIR | Errno::PERM) => {}
-        Err(error) => return Err(error.into()),
+        Ok(()) | Err(Errno::NOENT) => Ok(()),
+        Err(Errno::ISDIR | Errno::PERM) => remove_dir(dir, name, depth),
+        Err(error) => Err(error.into()),
     }
+}
+
+fn remove_dir(dir: BorrowedFd<'_>, name: &OsStr, depth: u32) -> io::Result<()> {
     let depth = depth.checked_sub(1).ok_or(Errno::LOOP)?;
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
     let inside = rustix::fs::openat2(dir, name, flags, Mode::empty(), resolve)?;
-    for entry in rustix::fs::Dir::read_from(&inside)? {
+    let mut buffer = [MaybeUninit::uninit(); ENTRIES];
+    let mut entries = RawDir::new(&inside, &mut buffer);
+    while let Some(entry) = entries.next() {
         let entry = entry?;
-        let name = std::os::unix::ffi::OsStrExt::from_bytes(entry.file_name().to_bytes());
-        if name != "." && name != ".." {
+        let name = OsStr::from_bytes(entry.file_name().to_bytes());
+        if name == "." || name == ".." {
+            continue;
+        }
+        if entry.file_type() == FileType::Directory {
+            remove_dir(inside.as_fd(), name, depth)?;
+        } else {
             remove_below(inside.as_fd(), name, depth)?;
         }
     }

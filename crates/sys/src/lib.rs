@@ -5,12 +5,14 @@
 
 pub mod cpu;
 pub mod fs;
+pub mod log;
 pub mod memory;
 pub mod mount;
 pub mod process;
 pub mod spawn;
 pub mod task;
 pub mod unix;
+pub mod usage;
 mod watch;
 
 pub use watch::watch;

@@ -180,13 +180,23 @@ pub fn is_mount_point(path: &Path) -> io::Result<bool> {
 /// # Errors
 /// When `dir` cannot be resolved for another reason than that it is not there, or `/proc` is not mounted.
 pub fn mounts_under(dir: &Path) -> io::Result<Vec<PathBuf>> {
-    let dir = match fs::canonicalize(dir) {
-        Ok(dir) => dir,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(error),
-    };
-    let table = fs::read("/proc/self/mountinfo")?;
-    let mut found: Vec<PathBuf> = mount_points(&table).filter(|point| point.starts_with(&dir)).collect();
+    match fs::canonicalize(dir) {
+        Ok(dir) => mounts_under_canonical(&dir),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
+}
+
+/// [`mounts_under`] a path that is known to be absolute and free of symbolic links: nothing is resolved.
+///
+/// # Errors
+/// When `/proc` is not mounted.
+pub fn mounts_under_canonical(dir: &Path) -> io::Result<Vec<PathBuf>> {
+    /// More than the table of most hosts.
+    const ROOM: usize = 32 << 10;
+    let mut table = Vec::with_capacity(ROOM);
+    io::Read::read_to_end(&mut fs::File::open("/proc/self/mountinfo")?, &mut table)?;
+    let mut found: Vec<PathBuf> = mount_points(&table).filter(|point| point.starts_with(dir)).collect();
     found.sort_by_key(|point| std::cmp::Reverse(point.components().count()));
     Ok(found)
 }

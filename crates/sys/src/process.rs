@@ -112,6 +112,18 @@ impl ProcessRef {
         }
     }
 
+    /// Whether it is the first process of a pid namespace: then all processes that it started, and theirs, end with it.
+    /// `false` also when it is gone.
+    #[must_use]
+    pub fn leads_namespace(&self) -> bool {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid)).unwrap_or_default();
+        // proc(5): its pid in each namespace, the innermost last.
+        let pids = status.lines().find_map(|line| line.strip_prefix("NSpid:")).unwrap_or_default();
+        let leads =
+            pids.split_ascii_whitespace().count() > 1 && pids.split_ascii_whitespace().last() == Some("1");
+        leads && stat(self.pid).is_ok_and(|now| now.start == self.start)
+    }
+
     /// Memory resident now, in bytes (`VmRSS` of `/proc/<pid>/status`); 0 for a zombie.
     ///
     /// # Errors

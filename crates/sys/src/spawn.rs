@@ -4,6 +4,8 @@
 //! an environment of few known variables and exactly the descriptors that it was given. It outlives its starter: to
 //! drop a [`Child`] is not to kill it.
 
+mod confine;
+
 use std::{
     ffi::{OsStr, OsString},
     io,
@@ -48,6 +50,15 @@ pub enum SpawnError {
         #[source]
         source: io::Error,
     },
+    /// This process may make no namespaces. The same program may be started without.
+    #[error("cannot make namespaces for {}", program.display())]
+    NotConfined {
+        /// The program.
+        program: PathBuf,
+        /// The kernel's reason.
+        #[source]
+        source: io::Error,
+    },
     /// Anything else.
     #[error("cannot start {}", program.display())]
     Failed {
@@ -70,6 +81,7 @@ pub struct Spawn {
     fds: Vec<FdMapping>,
     stderr: Option<PathBuf>,
     death_signal: Option<Signal>,
+    confined: bool,
 }
 
 impl Spawn {
@@ -83,6 +95,7 @@ impl Spawn {
             fds: Vec::new(),
             stderr: None,
             death_signal: None,
+            confined: false,
         }
     }
 
@@ -128,6 +141,14 @@ impl Spawn {
         self
     }
 
+    /// Starts it in mount, network, ipc, uts and pid namespaces of its own. What is mounted on the host later appears
+    /// there, and not the other way round. As the first process of its pid namespace, it gets of the signals that it
+    /// does not handle only `SIGKILL` and `SIGSTOP`.
+    pub fn confined(mut self) -> Self {
+        self.confined = true;
+        self
+    }
+
     /// Starts the process. When this returns, the program has been executed.
     ///
     /// # Errors
@@ -152,7 +173,8 @@ impl Spawn {
             let source = io::Error::new(io::ErrorKind::InvalidInput, collision);
             return Err(SpawnError::Failed { program, source });
         }
-        match command.spawn() {
+        let spawned = if self.confined { confine::spawn(&mut command) } else { command.spawn() };
+        match spawned {
             Ok(child) => Child::adopt(child).map_err(|source| SpawnError::Failed { program, source }),
             // A missing working directory is "not found" as well, but not the program's fault.
             Err(error)
@@ -160,9 +182,17 @@ impl Spawn {
             {
                 Err(SpawnError::NotFound { program })
             }
+            Err(source) if self.confined && is_refusal(&source) => {
+                Err(SpawnError::NotConfined { program, source })
+            }
             Err(source) => Err(SpawnError::Failed { program, source }),
         }
     }
+}
+
+/// Whether the kernel refuses namespaces: for want of privileges, of room, or of the namespaces.
+fn is_refusal(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EPERM | libc::ENOSPC | libc::EINVAL | libc::EUSERS))
 }
 
 fn open_log(path: &std::path::Path) -> io::Result<OwnedFd> {

@@ -1,5 +1,5 @@
 //! Unix sockets below long paths, and waiting for one that a daemon makes.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use std::{
     fs,
@@ -68,16 +68,19 @@ async fn a_socket_is_awaited_until_somebody_listens() {
     let dir = deep(root.path());
     let me = ProcessRef::myself().unwrap();
     assert!(!unix::is_listening(&me, "later.sock").unwrap());
-    let waiting = virtcontainers_sys::task::spawn("wait", {
-        let dir = dir.clone();
-        async move { unix::wait_for_socket(&dir, "later.sock", Some(me), Duration::from_secs(10)).await }
-    });
-    // Other names and plain files do not count.
-    fs::write(dir.join("other"), "").unwrap();
-    tokio::time::sleep(Duration::from_millis(20)).await;
-    assert!(!waiting.is_finished());
+    let mut waiting =
+        std::pin::pin!(unix::wait_for_socket(&dir, "later.sock", Some(me), Duration::from_secs(10)));
+    // Other names and plain files do not count. What happened is in the watch's queue when it is asked again.
+    for name in ["before", "other", "later.sock"] {
+        tokio::select! {
+            biased;
+            early = &mut waiting => panic!("{early:?} before {name}"),
+            () = tokio::task::yield_now() => fs::write(dir.join(name), "").unwrap(),
+        }
+    }
+    fs::remove_file(dir.join("later.sock")).unwrap();
     let listener = unix::bind_in(&dir, "later.sock").unwrap();
-    waiting.await.unwrap().unwrap();
+    waiting.await.unwrap();
     assert!(unix::is_listening(&me, "later.sock").unwrap());
     assert!(!unix::is_listening(&me, "ater.sock").unwrap());
     drop(listener);

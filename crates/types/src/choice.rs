@@ -138,11 +138,11 @@ choice! {
     /// What stands on the host for a process in the guest.
     ShimKind, "shim", {
         /// Nothing.
-        #[default] Noop = "noop",
+        Noop = "noop",
         /// A process of its own.
         Kata = "kata",
-        /// A task of this process.
-        KataBuiltIn = "kata-built-in",
+        /// The caller, with the process's streams in its hands.
+        #[default] KataBuiltIn = "kata-built-in",
     }
 }
 choice! {

@@ -1,4 +1,4 @@
-//! The vocabulary of virtcontainers: identifiers, units, states and closed sets of choices.
+//! The vocabulary of virtcontainers: identifiers, units, states, statistics and closed sets of choices.
 //!
 //! This crate owns names and nothing else: no I/O, no async, no kernel interface. Every value here is valid by
 //! construction, so the crates above never check an id or a unit again.
@@ -10,6 +10,7 @@ mod state;
 mod unit;
 
 pub mod annotations;
+pub mod stats;
 
 pub use choice::{
     AcceleratorChoice, AgentKind, HypervisorKind, MachineType, NetInterworkingModel, ProxyKind, SharedFs,

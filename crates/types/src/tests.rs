@@ -50,3 +50,40 @@ fn zero_vcpus_are_refused() {
     assert_eq!(VcpuCount::new(0), Err(InvalidUnit::NoVcpu));
     assert_eq!(VcpuCount::new(4).map(VcpuCount::get), Ok(4));
 }
+
+#[test]
+fn statistics_have_the_names_of_the_reference_document() {
+    use stats::*;
+    let entry = BlkioStatEntry { major: 8, minor: 1, op: "Read".into(), value: 9 };
+    let stats = ContainerStats {
+        cgroup_stats: CgroupStats {
+            cpu_stats: CpuStats {
+                cpu_usage: CpuUsage { total_usage: 1, usage_in_kernelmode: 2, ..CpuUsage::default() },
+                throttling_data: ThrottlingData { throttled_periods: 3, ..ThrottlingData::default() },
+            },
+            pids_stats: PidsStats { current: 4, limit: 5 },
+            blkio_stats: BlkioStats { io_queued_recursive: vec![entry], ..BlkioStats::default() },
+            hugetlb_stats: [("2MB".to_owned(), HugetlbStats { failcnt: 6, ..HugetlbStats::default() })]
+                .into(),
+            ..CgroupStats::default()
+        },
+        network_stats: vec![NetworkStats { name: "eth0".into(), rx_bytes: 7, ..NetworkStats::default() }],
+    };
+    let json = serde_json::to_value(&stats).unwrap();
+    for (path, value) in [
+        ("/cgroup_stats/cpu_stats/cpu_usage/total_usage", 1),
+        ("/cgroup_stats/cpu_stats/cpu_usage/usage_in_kernelmode", 2),
+        ("/cgroup_stats/cpu_stats/throttling_data/throttled_periods", 3),
+        ("/cgroup_stats/memory_stats/usage/failcnt", 0),
+        ("/cgroup_stats/memory_stats/kernel_tcp_usage/limit", 0),
+        ("/cgroup_stats/pids_stats/limit", 5),
+        ("/cgroup_stats/blkio_stats/io_queue_recursive/0/value", 9),
+        ("/cgroup_stats/hugetlb_stats/2MB/failcnt", 6),
+        ("/network_stats/0/rx_bytes", 7),
+    ] {
+        assert_eq!(json.pointer(path).and_then(serde_json::Value::as_u64), Some(value), "{path}");
+    }
+    assert_eq!(serde_json::from_value::<ContainerStats>(json).unwrap(), stats);
+    // What an older writer has left out is 0.
+    assert_eq!(serde_json::from_str::<ContainerStats>("{}").unwrap(), ContainerStats::default());
+}

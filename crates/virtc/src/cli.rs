@@ -1,10 +1,15 @@
 //! What can be asked of `virtc`: the command line, as clap reads it, with the help that teaches it.
 
+mod attend;
 mod container;
+mod control;
+mod copy;
 mod guest;
 mod machine;
 mod process;
+mod run;
 mod sandbox;
+mod watch;
 
 use std::path::PathBuf;
 
@@ -13,13 +18,19 @@ use clap::{
     builder::{PathBufValueParser, TypedValueParser},
 };
 use tracing_subscriber::{EnvFilter, filter::ParseError};
-use virtcontainers::SandboxId;
 
+pub(crate) use attend::{AttachArgs, ConsoleArgs, ExecArgs, WaitArgs};
 pub(crate) use container::{ContainerArgs, ContainerCommand, ContainerVerb};
+pub(crate) use control::{KillArgs, LimitArgs, PauseArgs, UpdateArgs};
+pub(crate) use copy::CpArgs;
 pub(crate) use guest::{BuildArgs, GuestCommand, GuestVerb, InfoArgs};
 pub(crate) use machine::MachineArgs;
-pub(crate) use process::ProcessArgs;
-pub(crate) use sandbox::{CreateArgs, SandboxCommand, SandboxVerb};
+pub(crate) use process::{DetachKeysArg, ProcessArgs};
+pub(crate) use run::RunArgs;
+pub(crate) use sandbox::{CreateArgs, DeleteArgs, SandboxCommand, SandboxVerb, StopArgs};
+pub(crate) use watch::{
+    EventsArgs, InspectArgs, ListArgs, LogsArgs, Order, PsArgs, Source, StatsArgs, TopArgs,
+};
 
 /// Run containers inside lightweight virtual machines, one per sandbox.
 #[derive(Debug, Parser)]
@@ -37,12 +48,17 @@ Examples:
   virtc run --rootfs ./debian --rm -- uname -a       one command in a virtual machine of its own
   virtc run --rootfs ./debian --rm -it -- bash       a shell
   virtc run --rootfs ./debian -d --name web -- sleep 1000
-  virtc container enter web -- ps                    another process in it
-  virtc sandbox list                                 all sandboxes of this host
+  virtc exec -it web -- sh                           another process in it
+  virtc logs -f web                                  what it prints
+  virtc cp web:/etc/os-release .                     a file out of it
+  virtc top                                          all sandboxes of this host, and what they use
+  virtc rm -f web                                    and away with it
+
+A container is named SANDBOX/CONTAINER; SANDBOX alone is enough when it has only one.
 
 Exit codes:
-  the command's own; 128+n when signal n ended it; 125 when virtc itself failed; 126 when the command could not be
-  executed; 127 when it was not found; 2 for a wrong command line.";
+  of run, exec, attach and wait the command's own; 128+n when signal n ended it; 125 when virtc itself failed; 126 when
+  the command could not be executed; 127 when it was not found; 2 for a wrong command line.";
 
 /// Options of every command.
 #[derive(Debug, Args)]
@@ -56,17 +72,16 @@ pub(crate) struct Global {
     /// Print JSON
     #[arg(long, global = true, help_heading = "Global options")]
     pub(crate) json: bool,
-    /// What to log on standard error: error, warn, info, debug, trace, or a tracing filter
+    /// What to log on standard error: error, warn, info, debug, trace, or a tracing filter [default: warn]
     #[arg(
         long,
         global = true,
         env = "VIRTC_LOG",
         value_name = "FILTER",
-        default_value = "warn",
         value_parser = log_filter,
         help_heading = "Global options"
     )]
-    pub(crate) log: String,
+    pub(crate) log: Option<String>,
 }
 
 /// A path, from the directory where virtc was called.
@@ -84,6 +99,43 @@ fn log_filter(text: &str) -> Result<String, ParseError> {
 pub(crate) enum Command {
     /// Run a command in a container in a new sandbox
     Run(RunArgs),
+    /// Run a further command in a running container
+    Exec(ExecArgs),
+    /// Join a running container's command: its output, input and signals
+    Attach(AttachArgs),
+    /// Show what a command, the guest or its hypervisor has printed
+    Logs(LogsArgs),
+    /// Show the processes of a container
+    Ps(PsArgs),
+    /// Watch what all sandboxes use
+    Top(TopArgs),
+    /// Watch what containers use
+    Stats(StatsArgs),
+    /// Signal containers' commands
+    Kill(KillArgs),
+    /// Wait until containers' commands end, and exit with their code
+    Wait(WaitArgs),
+    /// Let sandboxes or containers stand still
+    Pause(PauseArgs),
+    /// Let them go on
+    Resume(PauseArgs),
+    /// Change the limits of running containers
+    Update(UpdateArgs),
+    /// Copy files between this host and a container
+    Cp(CpArgs),
+    /// Watch what happens to sandboxes and containers
+    Events(EventsArgs),
+    /// Open a shell in the guest itself, where that is enabled
+    Console(ConsoleArgs),
+    /// List all sandboxes
+    #[command(visible_alias = "ls")]
+    List(ListArgs),
+    /// Show all that is known of sandboxes or containers, as JSON
+    Inspect(InspectArgs),
+    /// Stop sandboxes: their containers first, then their virtual machines
+    Stop(StopArgs),
+    /// Delete stopped sandboxes
+    Rm(DeleteArgs),
     /// Create, start, stop and look at sandboxes
     Sandbox(SandboxCommand),
     /// Create, start, enter and look at containers of a sandbox
@@ -102,33 +154,13 @@ pub(crate) enum Command {
     /// (internal) Multiplex a virtio-serial port
     #[command(hide = true)]
     Proxy,
+    /// (internal) Stand for a process in a guest
+    #[command(hide = true)]
+    Shim,
     /// (internal) Delete a sandbox when its container ends
     #[command(hide = true)]
     Reap {
         /// The sandbox
         sandbox: String,
     },
-}
-
-/// `virtc run`.
-#[derive(Debug, Args)]
-pub(crate) struct RunArgs {
-    #[command(flatten)]
-    pub(crate) container: ContainerArgs,
-    #[command(flatten)]
-    pub(crate) machine: MachineArgs,
-    /// Name of the sandbox and its container [default: a random one]
-    #[arg(long, value_name = "NAME")]
-    pub(crate) name: Option<SandboxId>,
-    /// Delete the sandbox when the command ends
-    #[arg(long)]
-    pub(crate) rm: bool,
-    /// Print the sandbox's name and leave the command running
-    #[arg(long, short = 'd', conflicts_with_all = ["interactive", "tty"])]
-    pub(crate) detach: bool,
-    /// Network of the sandbox
-    #[arg(long, value_name = "NETWORK", default_value = "none", value_parser = ["none"])]
-    pub(crate) net: String,
-    #[command(flatten)]
-    pub(crate) process: ProcessArgs,
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use virtcontainers::{
     Cmd, ContainerConfig, HypervisorConfig, KataAgentConfig, KernelParam, Mount, RootFs, Runtime,
-    SandboxConfig, Seconds,
+    SandboxConfig, Seconds, ShimKind,
 };
 use virtcontainers_guest_image::{GuestImage, default_locations};
 
@@ -12,17 +12,17 @@ use crate::{
     cli::{ContainerArgs, Global, MachineArgs, ProcessArgs},
     config::HostConfig,
     error::CliError,
+    terminal,
 };
 
-/// A runtime on the chosen root directory, with this program as the library's helper.
+/// A runtime on the chosen root directory. The library finds `vc-helper` beside this program, or takes this program for
+/// its helpers.
 pub(crate) fn runtime(global: &Global, host: &HostConfig) -> Result<Runtime, CliError> {
     let mut builder = Runtime::builder();
     if let Some(root) = global.root.as_ref().or(host.root.as_ref()) {
         builder = builder.root(root);
     }
-    let this = std::env::current_exe()
-        .map_err(|source| CliError::Io { what: "cannot find this program's own path".to_owned(), source })?;
-    Ok(builder.helper_program(this).build()?)
+    Ok(builder.build()?)
 }
 
 /// A name for a sandbox that was given none.
@@ -72,6 +72,7 @@ pub(crate) fn apply(args: &MachineArgs, hypervisor: &mut HypervisorConfig, agent
     hypervisor.kernel_params.extend(args.kernel_params.iter().flat_map(|text| KernelParam::parse_all(text)));
     hypervisor.debug |= args.debug;
     agent.debug |= args.debug;
+    agent.debug_console |= args.debug_console;
     if let Some(seconds) = args.boot_timeout {
         agent.boot_timeout = Seconds(seconds);
     }
@@ -161,8 +162,14 @@ pub(crate) fn command(args: &ProcessArgs) -> Cmd {
         work_dir: args.workdir.clone().unwrap_or_default(),
         interactive: args.tty,
         stdin: args.interactive,
+        terminal_size: if args.tty { terminal::size() } else { None },
         ..Cmd::default()
     }
+}
+
+/// A command that nobody attends to: a process of its own keeps its output and learns its end.
+pub(crate) fn detached(cmd: Cmd) -> Cmd {
+    Cmd { shim: Some(ShimKind::Kata), ..cmd }
 }
 
 /// Reads `SRC:DST[:ro]`.

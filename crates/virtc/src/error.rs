@@ -6,7 +6,10 @@ use thiserror::Error;
 use virtcontainers::ErrorKind;
 use virtcontainers_guest_image::{BuildError, OpenError};
 
-use crate::exit::{self, Exit};
+use crate::{
+    exit::{self, Exit},
+    verbs::cp::CopyError,
+};
 
 /// What an interrupted verb leaves behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +18,10 @@ pub(crate) enum Left {
     Undone,
     /// What it was to do: it cannot be undone, so it went on to its end.
     Done,
+    /// The command, which was only attended.
+    Running,
+    /// A part of a copy.
+    Partial,
 }
 
 impl fmt::Display for Left {
@@ -22,6 +29,8 @@ impl fmt::Display for Left {
         f.write_str(match self {
             Self::Undone => "everything was undone",
             Self::Done => "what had begun went on to its end",
+            Self::Running => "the command goes on",
+            Self::Partial => "what was copied before is there",
         })
     }
 }
@@ -56,9 +65,15 @@ pub(crate) enum CliError {
     /// A guest image that could not be built.
     #[error(transparent)]
     Build(#[from] BuildError),
+    /// A copy between host and container.
+    #[error(transparent)]
+    Copy(#[from] CopyError),
     /// The proxy.
     #[error(transparent)]
     Proxy(#[from] virtcontainers_agent_client::proxy::ProxyError),
+    /// The shim.
+    #[error(transparent)]
+    Shim(#[from] virtcontainers_agent_client::shim::ShimError),
     /// Some I/O of the tool's own.
     #[error("{what}: {source}")]
     Io {
@@ -90,11 +105,19 @@ impl CliError {
             | Self::NoGuestImage { .. }
             | Self::Image(_)
             | Self::Build(_)
+            | Self::Copy(_)
             | Self::Proxy(_)
+            | Self::Shim(_)
             | Self::Io { .. }
             | Self::BrokenContainer { .. }
             | Self::Several { .. } => exit::FAILED,
         })
+    }
+
+    /// What to do next, where the error does not say so itself.
+    pub(crate) fn remedy(&self) -> Option<&'static str> {
+        let names_nothing = matches!(self, Self::Library(error) if error.kind() == ErrorKind::NotFound);
+        names_nothing.then_some("virtc list shows the sandboxes, virtc container list what is in them")
     }
 
     /// Whether the reader of our output went away, which is no failure of ours.

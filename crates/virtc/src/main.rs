@@ -1,20 +1,26 @@
 //! `virtc`: containers inside lightweight virtual machines, from the command line.
 //!
 //! The tool is a thin layer over the library: [`cli`] says what can be asked, a file in [`verbs`] does each thing,
-//! [`exit`] turns its outcome into an exit code. It also hosts the library's helper process as the hidden verb
-//! `proxy`, and the hidden verb `reap` that removes a detached `--rm` sandbox when its command ends.
+//! [`exit`] turns its outcome into an exit code. [`streams`] and [`terminal`] join this process to one in a guest;
+//! [`output`], [`table`] and [`screen`] show things. It also hosts the library's helper processes as the hidden verbs
+//! `proxy` and `shim`, and the hidden verb `reap` that removes a detached `--rm` sandbox when its command ends.
 
 mod cli;
 mod config;
 mod defaults;
+mod detach;
 mod error;
 mod exit;
+mod moment;
 mod output;
 mod progress;
+mod screen;
 mod signals;
 mod streams;
+mod table;
 mod target;
 mod terminal;
+mod usage;
 mod verbs;
 
 use std::process::ExitCode;
@@ -27,9 +33,13 @@ use crate::{
     exit::Exit,
 };
 
+/// Warnings, but not at each boot that this host has no KVM: `virtc doctor` says so.
+const DEFAULT_LOG: &str = "warn,virtcontainers::accelerator=error";
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     start_log(&cli);
+    terminal::restore_on_panic();
     let outcome = run(cli);
     match outcome {
         Ok(exit) => exit.into(),
@@ -42,8 +52,12 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> Result<Exit, CliError> {
+    // Helper processes make small runtimes of their own.
     if matches!(cli.command, Command::Proxy) {
         return verbs::proxy::run();
+    }
+    if matches!(cli.command, Command::Shim) {
+        return verbs::shim::run();
     }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -57,11 +71,14 @@ fn run(cli: Cli) -> Result<Exit, CliError> {
 
 /// Log to standard error: warnings, or what `--log` and `VIRTC_LOG` ask for.
 fn start_log(cli: &Cli) {
+    let filter = cli.global.log.as_deref().unwrap_or(DEFAULT_LOG);
+    let colours = rustix::termios::isatty(std::io::stderr())
+        && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::new(&cli.global.log))
+        .with_env_filter(tracing_subscriber::EnvFilter::new(filter))
         .with_writer(std::io::stderr)
         .with_target(false)
         .without_time()
-        .with_ansi(rustix::termios::isatty(std::io::stderr()))
+        .with_ansi(colours)
         .init();
 }

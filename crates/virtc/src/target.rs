@@ -1,6 +1,6 @@
 //! How a container is named on the command line: `SANDBOX/CONTAINER`, or `SANDBOX` when it has only one.
 
-use std::str::FromStr;
+use std::{fmt, str::FromStr};
 
 use virtcontainers::{Container, ContainerId, InvalidId, Runtime, SandboxId};
 
@@ -25,7 +25,21 @@ impl FromStr for Target {
     }
 }
 
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.container {
+            Some(container) => write!(f, "{}/{container}", self.sandbox),
+            None => write!(f, "{}", self.sandbox),
+        }
+    }
+}
+
 impl Target {
+    /// The container, where one is named.
+    pub(crate) const fn container(&self) -> Option<&ContainerId> {
+        self.container.as_ref()
+    }
+
     /// The container's name for a new one: given, or the sandbox's own.
     pub(crate) fn new_container(&self) -> String {
         self.container.as_ref().map_or_else(|| self.sandbox.to_string(), ToString::to_string)

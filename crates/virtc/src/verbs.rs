@@ -1,23 +1,41 @@
 //! One file per command; this one leads to them.
 
+mod attach;
 mod completions;
+mod console;
 mod container;
+pub(crate) mod cp;
 mod doctor;
+mod events;
+mod exec;
 mod guest;
+mod inspect;
+mod kill;
+mod logs;
+mod pause;
 pub(crate) mod proxy;
+mod ps;
 mod reap;
 mod run;
 mod sandbox;
+pub(crate) mod shim;
+mod stats;
+mod top;
+mod update;
+mod wait;
+
+use std::fmt;
 
 use virtcontainers::Runtime;
 
 use crate::{
-    cli::{Cli, Command, Global},
+    cli::{Cli, Command, Global, SandboxVerb},
     config::HostConfig,
     defaults,
     error::{CliError, Left},
     exit::Exit,
-    signals::hear,
+    output,
+    signals::Heard,
 };
 
 /// Does what the command line asks.
@@ -25,12 +43,31 @@ pub(crate) async fn dispatch(cli: Cli) -> Result<Exit, CliError> {
     let global = &cli.global;
     match cli.command {
         Command::Run(args) => run::run(global, args).await,
+        Command::Exec(args) => exec::run(global, args).await,
+        Command::Attach(args) => attach::run(global, args).await,
+        Command::Logs(args) => logs::run(global, args).await,
+        Command::Ps(args) => ps::run(global, args).await,
+        Command::Top(args) => top::run(global, args).await,
+        Command::Stats(args) => stats::run(global, args).await,
+        Command::Kill(args) => kill::run(global, args).await,
+        Command::Wait(args) => wait::run(global, args).await,
+        Command::Pause(args) => pause::pause(global, args).await,
+        Command::Resume(args) => pause::resume(global, args).await,
+        Command::Update(args) => update::run(global, args).await,
+        Command::Cp(args) => cp::run(global, args).await,
+        Command::Events(args) => events::run(global, args).await,
+        Command::Console(args) => console::run(global, args).await,
+        Command::List(args) => sandbox::run(global, SandboxVerb::List(args)).await,
+        Command::Inspect(args) => inspect::run(global, args).await,
+        Command::Stop(args) => sandbox::run(global, SandboxVerb::Stop(args)).await,
+        Command::Rm(args) => sandbox::run(global, SandboxVerb::Delete(args)).await,
         Command::Sandbox(command) => sandbox::run(global, command.verb).await,
         Command::Container(command) => container::run(global, command.verb).await,
         Command::Guest(command) => guest::run(global, command.verb),
         Command::Doctor => doctor::run(global),
         Command::Completions { shell } => completions::run(shell),
         Command::Proxy => proxy::run(),
+        Command::Shim => shim::run(),
         Command::Reap { sandbox } => reap::run(global, &sandbox).await,
     }
 }
@@ -48,15 +85,39 @@ async fn interruptible<T, E: Into<CliError>>(
     left: Left,
     work: impl Future<Output = Result<T, E>>,
 ) -> Result<T, CliError> {
-    use tokio::signal::unix::SignalKind;
-    let (mut interrupt, mut terminate) = (hear(SignalKind::interrupt())?, hear(SignalKind::terminate())?);
-    let mut hangup = hear(SignalKind::hangup())?;
+    let mut heard = Heard::ending()?;
     let signal = tokio::select! {
         outcome = work => return outcome.map_err(Into::into),
-        _ = interrupt.recv() => SignalKind::interrupt(),
-        _ = terminate.recv() => SignalKind::terminate(),
-        _ = hangup.recv() => SignalKind::hangup(),
+        signal = heard.next() => signal,
     };
     runtime.settled().await;
-    Err(CliError::Interrupted { signal: signal.as_raw_value(), left })
+    Err(CliError::Interrupted { signal, left })
+}
+
+/// Does something to each, goes on past errors, and prints the names of those that it was done to.
+async fn each<T: fmt::Display>(
+    all: &[T],
+    verb: impl AsyncFn(&T) -> Result<(), CliError>,
+) -> Result<Exit, CliError> {
+    let mut failed = Vec::new();
+    for one in all {
+        match verb(one).await {
+            Ok(()) => output::line(one)?,
+            Err(error) => failed.push(error),
+        }
+    }
+    all_well(failed, all.len())
+}
+
+/// What became of several things that were tried: all went well, or the errors that there were.
+fn all_well(mut failed: Vec<CliError>, all: usize) -> Result<Exit, CliError> {
+    match failed.pop() {
+        None => Ok(Exit::Done),
+        Some(only) if all == 1 => Err(only),
+        Some(last) => {
+            failed.push(last);
+            failed.iter().for_each(output::complain);
+            Err(CliError::Several { failed: failed.len(), all })
+        }
+    }
 }

@@ -1,30 +1,45 @@
 //! Containers: one file for each verb.
 
+mod annotations;
+mod attach;
+mod cleanup;
 pub(crate) mod create;
 mod delete;
 mod exec;
 mod kill;
+mod logs;
 mod pause;
+mod processes;
 mod record;
+pub(crate) mod shim;
 mod start;
+mod stats;
 mod status;
 mod stop;
+mod update;
 mod wait;
 
 use std::{fmt, sync::Arc};
 
-use virtcontainers_types::ContainerId;
+use oci_spec::runtime::LinuxResources;
+use virtcontainers_agent_client::GuestProcess;
+use virtcontainers_types::{ContainerId, ExecId, stats::ContainerStats};
 
+pub(crate) use attach::attach;
+pub use attach::{AttachControl, AttachOutput, AttachStdin, Attachment};
 pub(crate) use create::{PreparedContainer, prepare};
 pub(crate) use record::{ContainerPhase, ContainerRecord};
 pub(crate) use start::start_in;
 pub(crate) use status::status_of;
+pub(crate) use wait::wait_process;
 
 use crate::{
     config::Cmd,
     drive::to_the_end,
     error::Error,
+    log::{LogOptions, Logs},
     process::Process,
+    ps::{ProcessList, ProcessListOptions},
     sandbox::{DeleteMode, Sandbox, Session, Shared, StopMode},
     signal::{KillScope, Signal},
     state::{ContainerOperation, SandboxOperation},
@@ -79,17 +94,49 @@ impl Container {
             .await
     }
 
-    /// Signals its command, or all of its processes.
+    /// Signals its command, or all of its processes. SIGKILL to all of them does not fail when they have ended already.
     ///
     /// # Errors
     /// When it does not run.
     pub async fn kill(&self, signal: Signal, scope: KillScope) -> Result<(), Error> {
-        to_the_end(
-            self.sandbox.runtime(),
-            "kill container",
-            kill::kill(self.shared(), self.id.clone(), signal, scope),
-        )
-        .await
+        kill::kill(self, signal, scope).await
+    }
+
+    /// Changes its limits within the guest; what is not named stays. They are kept in its record. Limits are OCI's
+    /// `linux.resources`, or in short [`ContainerResources`](crate::ContainerResources).
+    ///
+    /// # Errors
+    /// Limits that cannot be, with all their violations; a container that has ended; an agent that cannot set them. The
+    /// record keeps the old ones then.
+    pub async fn update(&self, resources: impl Into<LinuxResources> + Send) -> Result<(), Error> {
+        let update = update::update(self.shared(), self.id.clone(), resources.into());
+        to_the_end(self.sandbox.runtime(), "update container", update).await
+    }
+
+    /// What it uses: processors, memory, processes, block devices, network.
+    ///
+    /// # Errors
+    /// When it has ended, or its sandbox is paused; when its agent does not answer.
+    pub async fn stats(&self) -> Result<ContainerStats, Error> {
+        stats::stats(self).await
+    }
+
+    /// Lists its processes as ps(1) would (the reference document's `ProcessListContainer`).
+    ///
+    /// # Errors
+    /// Arguments that this library does not serve; a container that has ended; with an agent that has no such call, a
+    /// container without `ps`.
+    pub async fn processes(&self, options: ProcessListOptions) -> Result<ProcessList, Error> {
+        processes::list(self, options).await
+    }
+
+    /// Its processes, ordered by their numbers in the guest. With an agent that has no such call, the container's own
+    /// `ps` is asked, and the numbers are those within the container.
+    ///
+    /// # Errors
+    /// As [`Container::processes`].
+    pub async fn process_table(&self) -> Result<Vec<GuestProcess>, Error> {
+        processes::table(self).await
     }
 
     /// Deletes it: out of the guest, and out of the shared directory. Its id is free again.
@@ -103,6 +150,16 @@ impl Container {
             delete::delete(self.shared(), self.id.clone(), mode),
         )
         .await
+    }
+
+    /// Stops and deletes it, and with the last container the sandbox too, all under one lease (the reference document's
+    /// `CleanupContainer`).
+    ///
+    /// # Errors
+    /// As [`Container::stop`], [`Container::delete`] and [`Sandbox::delete`].
+    pub async fn clean_up(&self, mode: StopMode) -> Result<(), Error> {
+        let verb = cleanup::clean_up(self.shared(), self.id.clone(), mode);
+        to_the_end(self.sandbox.runtime(), "clean up container", verb).await
     }
 
     /// Freezes its processes.
@@ -123,8 +180,8 @@ impl Container {
             .await
     }
 
-    /// Its status. Never waits for another verb, and never asks the guest: a command that has ended is seen by
-    /// [`Container::wait`] only.
+    /// Its status. Never waits for another verb, and never asks the guest: that a command has ended is known from its
+    /// shim, or when somebody waited for it.
     ///
     /// # Errors
     /// When it does not exist or its record cannot be read.
@@ -132,12 +189,26 @@ impl Container {
         status::status(&self.sandbox, &self.id)
     }
 
-    /// Runs a further process in it (the reference document's `EnterContainer`).
+    /// Runs a further process in it (the reference document's `EnterContainer`). Several can be started at once, and none
+    /// waits for another verb at work on the sandbox.
     ///
     /// # Errors
-    /// An invalid command with all its violations; a container that does not run; a program that cannot be executed.
+    /// An invalid command with all its violations; a container that does not run or is paused; a program that cannot be
+    /// executed.
     pub async fn exec(&self, cmd: Cmd) -> Result<Process, Error> {
-        to_the_end(self.sandbox.runtime(), "enter container", exec::exec(self.clone(), cmd)).await
+        self.start_process(None, cmd).await
+    }
+
+    /// [`Container::exec`] under an id of the caller's choice, by which it can be found again.
+    ///
+    /// # Errors
+    /// As there; [`ErrorKind::AlreadyExists`](crate::ErrorKind::AlreadyExists) when the container has such a process.
+    pub async fn exec_as(&self, id: ExecId, cmd: Cmd) -> Result<Process, Error> {
+        self.start_process(Some(id), cmd).await
+    }
+
+    async fn start_process(&self, id: Option<ExecId>, cmd: Cmd) -> Result<Process, Error> {
+        to_the_end(self.sandbox.runtime(), "enter container", exec::exec(self.clone(), id, cmd)).await
     }
 
     /// Its first process, for its streams.
@@ -145,7 +216,31 @@ impl Container {
     /// # Errors
     /// When the container does not exist, or its agent cannot be reached.
     pub async fn process(&self) -> Result<Process, Error> {
-        to_the_end(self.sandbox.runtime(), "attend container", exec::first_process(self.clone())).await
+        exec::first_process(self.clone()).await
+    }
+
+    /// The handle of a process that was started before, by whomever. Whether it is there, its verbs tell.
+    ///
+    /// # Errors
+    /// When the container does not exist, or its agent cannot be reached.
+    pub async fn process_by_id(&self, id: &ExecId) -> Result<Process, Error> {
+        exec::process_by_id(self.clone(), id.clone()).await
+    }
+
+    /// Attaches to its first process: see [`Process::attach`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn attach(&self) -> Result<Attachment, Error> {
+        self.process().await?.attach().await
+    }
+
+    /// What one of its processes has written, as its shim keeps it: up to 10 MiB twice. Empty where there was no shim.
+    ///
+    /// # Errors
+    /// When the container does not exist or the log cannot be read.
+    pub async fn logs(&self, options: LogOptions) -> Result<Logs, Error> {
+        logs::open(self, options)
     }
 
     /// Waits for its command to end: the exit code, 128+n for a signal n. Not bounded in time, cancel safe. The end is

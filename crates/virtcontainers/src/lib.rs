@@ -52,8 +52,10 @@ struct Readme;
 mod container;
 mod drive;
 mod error;
+mod log;
 mod oci;
 mod process;
+mod ps;
 mod runtime;
 mod sandbox;
 mod signal;
@@ -64,23 +66,29 @@ mod time;
 pub mod config;
 
 pub use config::{
-    AssetHashes, Cmd, ConfigError, ContainerConfig, HypervisorConfig, KataAgentConfig, Mount, NetworkConfig,
-    Problem, ProxyConfig, RootFs, SandboxConfig, Seconds, ShimConfig, Violation, Volume,
+    AssetHashes, Cmd, ConfigError, ContainerConfig, ContainerResources, HypervisorConfig, KataAgentConfig,
+    Mount, NetworkConfig, Problem, ProxyConfig, RootFs, SandboxConfig, Seconds, ShimConfig, Violation,
+    Volume,
 };
-pub use container::Container;
+pub use container::{AttachControl, AttachOutput, AttachStdin, Attachment, Container};
 pub use error::{Error, ErrorKind};
+pub use log::{LogOptions, LogSource, Logs};
 pub use process::Process;
-pub use runtime::{Runtime, RuntimeBuilder};
-pub use sandbox::{DeleteMode, Sandbox, StopMode};
+pub use ps::{ProcessList, ProcessListFormat, ProcessListOptions};
+pub use runtime::{Event, EventKind, EventOptions, Events, Runtime, RuntimeBuilder};
+pub use sandbox::{DEFAULT_MONITOR_CHECK_INTERVAL, DeleteMode, GuestStream, Monitor, Sandbox, StopMode};
 pub use signal::{KillScope, Signal, UnknownSignal};
 pub use status::{BrokenContainer, ContainerStatus, HelperProcess, SandboxStatus};
 pub use time::Timestamp;
 
 pub use virtcontainers_agent_client::{
-    AgentInfo, TerminalSize,
-    io::{ProcessOutput, ProcessStdin},
+    AgentInfo, GuestDetails, GuestProcess, TerminalSize,
+    io::{OutputStream, ProcessOutput, ProcessStdin},
+    shim::LogLine,
 };
 pub use virtcontainers_store::Durability;
+pub use virtcontainers_types::stats;
+pub use virtcontainers_types::stats::{ContainerStats, SandboxStats};
 pub use virtcontainers_types::{
     AcceleratorChoice, AgentKind, Bytes, ContainerId, ContainerState, EnvVar, ExecId, HypervisorKind,
     InvalidId, KernelParam, MachineType, MiB, NetInterworkingModel, ProxyKind, SandboxId, SandboxState,

@@ -18,6 +18,7 @@ use virtcontainers_types::{Bytes, ContainerId};
 use crate::config::{ConfigError, ContainerPlan};
 
 pub(crate) use process::exec_process;
+pub(crate) use user::user_names;
 
 /// What the sandbox contributes to the spec of each container.
 #[derive(Debug, Clone, Copy)]

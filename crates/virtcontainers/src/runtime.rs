@@ -1,6 +1,7 @@
 //! The entry point: where sandboxes are kept, and what serves them.
 
 mod builder;
+mod events;
 mod verbs;
 
 use std::{
@@ -18,6 +19,7 @@ use virtcontainers_sys::process::ProcessRef;
 use virtcontainers_types::{AgentKind, HypervisorKind, SandboxId};
 
 pub use builder::RuntimeBuilder;
+pub use events::{Event, EventKind, EventOptions, Events};
 
 use crate::{
     config::HostFacts,
@@ -35,6 +37,8 @@ pub struct Runtime(Arc<Inner>);
 struct Inner {
     root: PathBuf,
     store: Arc<dyn Store>,
+    /// Whether the store is the one that keeps its records in files below the root.
+    records_in_files: bool,
     hypervisors: BTreeMap<HypervisorKind, Arc<dyn Hypervisor>>,
     connector: Option<Arc<dyn AgentConnector>>,
     helper_program: Option<PathBuf>,

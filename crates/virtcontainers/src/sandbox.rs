@@ -1,11 +1,16 @@
 //! Sandboxes: one file for each verb, around a record, its resources and one way of working with them.
 
+mod admission;
+mod annotations;
 mod boot;
 mod connect;
 pub(crate) mod create;
 mod delete;
+mod guest;
 mod helper;
 pub(crate) mod list;
+mod logs;
+mod monitor;
 mod pause;
 mod record;
 mod release;
@@ -13,27 +18,36 @@ mod resource;
 mod session;
 mod share;
 mod start;
+mod stats;
 mod status;
 mod stop;
+mod visit;
 
 use std::{
     fmt,
     future::Future,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, Weak},
 };
 
 use tokio::sync::watch;
-use virtcontainers_agent_client::{AgentError, AgentInfo};
+use virtcontainers_agent_client::{Agent, AgentError, AgentInfo};
 use virtcontainers_hypervisor::{ConsoleTail, Vm, VmExit};
 use virtcontainers_store::StoreExt as _;
 use virtcontainers_types::{ContainerId, SandboxId};
 
+pub(crate) use admission::Todo;
+pub(crate) use delete::end_and_forget;
+pub use guest::GuestStream;
+pub(crate) use helper::helper_program;
+pub use monitor::{DEFAULT_MONITOR_CHECK_INTERVAL, Monitor};
 pub(crate) use record::{Ending, Machine, SandboxPhase, SandboxRecord};
 pub(crate) use release::Release;
-pub(crate) use resource::Resource;
-pub(crate) use session::{Live, Session, Todo};
+pub(crate) use resource::{Resource, Role};
+pub(crate) use session::{Live, Session};
 pub(crate) use share::share_container;
+pub(crate) use status::status as status_of;
 pub(crate) use stop::end_processes;
+pub(crate) use visit::Visit;
 
 use crate::{
     config::ContainerConfig,
@@ -82,6 +96,9 @@ pub(crate) struct Shared {
     id: SandboxId,
     live: Arc<tokio::sync::Mutex<Live>>,
     watched: Mutex<Option<Watched>>,
+    /// The connection to the agent that all verbs share, with the machine in which that agent is.
+    agent: Mutex<Option<(Machine, Arc<dyn Agent>)>>,
+    monitor: Mutex<Weak<monitor::Watch>>,
 }
 
 /// What can be told of the virtual machine without waiting for whoever works with it.
@@ -93,7 +110,28 @@ struct Watched {
 
 impl Shared {
     pub(crate) fn new(runtime: Runtime, id: SandboxId) -> Self {
-        Self { runtime, id, live: Arc::default(), watched: Mutex::new(None) }
+        let (watched, agent, monitor) = Default::default();
+        Self { runtime, id, live: Arc::default(), watched, agent, monitor }
+    }
+
+    /// The agent of this very machine, where this process is connected to it and connections are to be kept.
+    pub(crate) fn kept_agent(&self, record: &SandboxRecord) -> Option<Arc<dyn Agent>> {
+        let machine = record.phase.machine().filter(|_| record.config.agent_config.long_live_conn)?;
+        let kept = self.agent.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.as_ref().filter(|(of, _)| of == machine).map(|(_, agent)| Arc::clone(agent))
+    }
+
+    /// Keeps a connection for the verbs to come, where connections are to be kept.
+    pub(crate) fn keep_agent(&self, record: &SandboxRecord, agent: &Arc<dyn Agent>) {
+        if let Some(machine) = record.phase.machine().filter(|_| record.config.agent_config.long_live_conn) {
+            let kept = (machine.clone(), Arc::clone(agent));
+            *self.agent.lock().unwrap_or_else(PoisonError::into_inner) = Some(kept);
+        }
+    }
+
+    /// Lets go of the connection. Whoever uses it at this moment is not disturbed.
+    pub(crate) fn drop_agent(&self) {
+        *self.agent.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     pub(crate) const fn id(&self) -> &SandboxId {
@@ -226,13 +264,22 @@ impl Sandbox {
     /// # Errors
     /// When the agent does not answer.
     pub async fn agent_info(&self) -> Result<AgentInfo, Error> {
-        let shared = Arc::clone(&self.shared);
-        to_the_end(self.runtime(), "ask the agent", async move {
-            let mut session = Session::open(&shared).await?;
-            let told = session.agent().await?.info().await;
-            session.told(told)
-        })
-        .await
+        let visit = Visit::guest(&self.shared, "ask the agent of").await?;
+        let told = visit.agent().await?.info().await;
+        visit.told(told)
+    }
+
+    /// Lets go of what this process holds of it: the connections to its machine and its agent are closed, and its
+    /// monitor ends without an error. Nothing of the sandbox ends, and the handle stays good (the reference document's
+    /// `Release`). A proxy that is built into this process goes too, and is put back by whoever needs it next.
+    ///
+    /// # Errors
+    /// None at present.
+    pub async fn release(&self) -> Result<(), Error> {
+        self.shared.end_monitor();
+        self.shared.drop_agent();
+        *self.shared.live.lock().await = Live::default();
+        Ok(())
     }
 
     /// The last lines of the guest's console, as far as this process has seen it.

@@ -53,6 +53,10 @@ pub(crate) enum ContainerOperation {
     Exec,
     /// Wait for its command, or use its streams.
     Attend,
+    /// Look at its processes and at what they use.
+    Observe,
+    /// Change its limits.
+    Update,
     /// Remove it if it does not run.
     Delete,
 }
@@ -123,27 +127,35 @@ pub(crate) const fn admit_container(state: ContainerState, operation: ContainerO
     use ContainerState as State;
     match (state, operation) {
         (State::Creating, Op::Stop | Op::Delete) => Act,
-        (State::Creating, Op::Start | Op::Kill | Op::Pause | Op::Resume | Op::Exec | Op::Attend) => {
-            Refuse(UNFINISHED)
-        }
+        (
+            State::Creating,
+            Op::Start | Op::Kill | Op::Pause | Op::Resume | Op::Exec | Op::Attend | Op::Observe | Op::Update,
+        ) => Refuse(UNFINISHED),
 
-        (State::Ready, Op::Start | Op::Stop | Op::Kill | Op::Attend | Op::Delete) => Act,
+        (
+            State::Ready,
+            Op::Start | Op::Stop | Op::Kill | Op::Attend | Op::Observe | Op::Update | Op::Delete,
+        ) => Act,
         (State::Ready, Op::Pause | Op::Resume | Op::Exec) => Refuse("start the container first"),
 
-        (State::Running, Op::Stop | Op::Kill | Op::Pause | Op::Exec | Op::Attend) => Act,
+        (
+            State::Running,
+            Op::Stop | Op::Kill | Op::Pause | Op::Exec | Op::Attend | Op::Observe | Op::Update,
+        ) => Act,
         (State::Running, Op::Start | Op::Resume) => Done,
         (State::Running, Op::Delete) => Refuse("stop it first, or force the delete"),
 
-        (State::Paused, Op::Stop | Op::Kill | Op::Resume | Op::Attend) => Act,
+        (State::Paused, Op::Stop | Op::Kill | Op::Resume | Op::Attend | Op::Observe | Op::Update) => Act,
         (State::Paused, Op::Pause) => Done,
         (State::Paused, Op::Start | Op::Exec) => Refuse("resume the container first"),
         (State::Paused, Op::Delete) => Refuse("stop it first, or force the delete"),
 
         (State::Stopped, Op::Stop) => Done,
         (State::Stopped, Op::Delete | Op::Attend) => Act,
-        (State::Stopped, Op::Start | Op::Kill | Op::Pause | Op::Resume | Op::Exec) => {
-            Refuse("its command has ended: delete the container and create it anew")
-        }
+        (
+            State::Stopped,
+            Op::Start | Op::Kill | Op::Pause | Op::Resume | Op::Exec | Op::Observe | Op::Update,
+        ) => Refuse("its command has ended: delete the container and create it anew"),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
+use oci_spec::runtime::LinuxResources;
 use serde::Serialize;
 use virtcontainers_types::{
     AgentKind, ContainerId, ContainerState, HypervisorKind, SandboxId, SandboxState, Transport,
@@ -78,10 +79,19 @@ pub struct ContainerStatus {
     pub created: Timestamp,
     /// When its command was started.
     pub started: Option<Timestamp>,
+    /// When it ended, where somebody saw it.
+    pub ended: Option<Timestamp>,
+    /// Process id of the shim that stands for its command on the host, while it lives.
+    pub pid: Option<u32>,
     /// Its root filesystem on the host.
     pub rootfs: PathBuf,
+    /// Its limits within the guest, as last set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resources: Option<LinuxResources>,
     /// Its command.
     pub args: Vec<String>,
+    /// Its command has a terminal.
+    pub terminal: bool,
     /// The caller's own data.
     pub annotations: BTreeMap<String, String>,
 }

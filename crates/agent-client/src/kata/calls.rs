@@ -1,21 +1,24 @@
 //! The calls, one for one: what goes out, and what a reply may look like.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
+use oci_spec::runtime::LinuxResources;
 use ttrpc::context::Context;
 use virtcontainers_agent_protocol::{
-    api::{agent as wire, health},
+    api::{agent as wire, health, virtcontainers as own},
     oci,
 };
-use virtcontainers_types::{ContainerId, ExecId};
+use virtcontainers_types::{ContainerId, ExecId, stats::ContainerStats};
 
-use super::KataAgent;
+use super::{KataAgent, reply, request};
 use crate::{
-    agent::{Agent, AgentInfo, ContainerSpec, GuestSandbox, ProcessSpec, Storage, TerminalSize},
-    error::{AgentError, AgentErrorKind, RpcCode, guest_text},
+    agent::{
+        Agent, AgentInfo, ContainerSpec, FileChunk, GuestDetails, GuestProcess, GuestSandbox, OnlineCpuMem,
+        ProcessSpec, Storage, TerminalSize, VolumeStats,
+    },
+    error::{AgentError, AgentErrorKind, guest_text},
 };
-
-/// The most that one read or write carries, in bytes: with its envelope well under the 4 MiB of a ttrpc message.
-const MAX_STREAM: usize = 1 << 20;
 
 /// SIGKILL.
 const KILL: u32 = 9;
@@ -31,17 +34,8 @@ macro_rules! call {
 #[async_trait]
 impl Agent for KataAgent {
     async fn check(&self) -> Result<(), AgentError> {
-        use health::health_check_response::ServingStatus;
-        let reply =
-            call!(self.health.check(health::CheckRequest::new()), "Check", Some(self.timeouts.check))?;
-        match reply.status.enum_value() {
-            Ok(ServingStatus::SERVING) => Ok(()),
-            Ok(ServingStatus::UNKNOWN | ServingStatus::NOT_SERVING) => Err(AgentError::NotReady),
-            Err(number) => Err(AgentError::Protocol {
-                method: "Check",
-                reason: format!("{number} is no serving status"),
-            }),
-        }
+        let request = health::CheckRequest::new();
+        reply::serving(call!(self.health.check(request), "Check", Some(self.timeouts.check))?)
     }
 
     async fn info(&self) -> Result<AgentInfo, AgentError> {
@@ -62,9 +56,11 @@ impl Agent for KataAgent {
         let request = wire::CreateSandboxRequest {
             hostname: sandbox.hostname,
             dns: sandbox.dns,
-            storages: sandbox.storages.into_iter().map(storage).collect(),
+            storages: sandbox.storages.into_iter().map(request::storage).collect(),
             sandbox_pidns: sandbox.shared_pid_namespace,
             sandbox_id: sandbox.sandbox_id,
+            guest_hook_path: sandbox.guest_hook_path,
+            kernel_modules: sandbox.kernel_modules.into_iter().map(request::kernel_module).collect(),
             ..Default::default()
         };
         call!(self.agent.create_sandbox(request), "CreateSandbox", Some(self.timeouts.create)).map(drop)
@@ -88,19 +84,20 @@ impl Agent for KataAgent {
         let request = wire::CreateContainerRequest {
             container_id: id.to_string(),
             exec_id: exec.to_string(),
-            storages: storages.into_iter().map(storage).collect(),
-            OCI: Some(oci::to_message(&spec).map_err(|error| unsendable(METHOD, &error))?).into(),
+            storages: storages.into_iter().map(request::storage).collect(),
+            OCI: Some(oci::to_message(&spec).map_err(|error| request::unsendable(METHOD, &error))?).into(),
             sandbox_pidns: shared_pid_namespace,
             ..Default::default()
         };
         self.exits.forget_container(&id);
+        self.signals.forget_container(&id);
         call!(self.agent.create_container(request), METHOD, Some(self.timeouts.create))?;
         if stdin || terminal {
             return Ok(()); // a terminal has one end for both directions: closing it would end the output too
         }
         if let Err(error) = self.close_stdin(&id, &exec).await {
             // A create that failed leaves nothing behind.
-            self.remove_container(&id).await.ok();
+            self.remove_container(&id, None).await.ok();
             return Err(error);
         }
         Ok(())
@@ -112,11 +109,22 @@ impl Agent for KataAgent {
         call!(self.agent.start_container(request), "StartContainer", Some(self.timeouts.call)).map(drop)
     }
 
-    async fn remove_container(&self, container: &ContainerId) -> Result<(), AgentError> {
-        let request =
-            wire::RemoveContainerRequest { container_id: container.to_string(), ..Default::default() };
-        call!(self.agent.remove_container(request), "RemoveContainer", Some(self.timeouts.call))?;
+    async fn remove_container(
+        &self,
+        container: &ContainerId,
+        timeout: Option<Duration>,
+    ) -> Result<(), AgentError> {
+        let timeout = timeout.unwrap_or_default();
+        let request = wire::RemoveContainerRequest {
+            container_id: container.to_string(),
+            timeout: request::whole_seconds(timeout),
+            ..Default::default()
+        };
+        // The guest's bound is the one to be met first.
+        let limit = self.timeouts.call.saturating_add(timeout);
+        call!(self.agent.remove_container(request), "RemoveContainer", Some(limit))?;
         self.exits.forget_container(container);
+        self.signals.forget_container(container);
         Ok(())
     }
 
@@ -143,11 +151,14 @@ impl Agent for KataAgent {
         let request = wire::ExecProcessRequest {
             container_id: container.to_string(),
             exec_id: exec.to_string(),
-            process: Some(oci::process_to_message(&process).map_err(|error| unsendable(METHOD, &error))?)
-                .into(),
+            process: Some(
+                oci::process_to_message(&process).map_err(|error| request::unsendable(METHOD, &error))?,
+            )
+            .into(),
             ..Default::default()
         };
         self.exits.forget(container, exec);
+        self.signals.forget(container, exec);
         call!(self.agent.exec_process(request), METHOD, Some(self.timeouts.call))?;
         if stdin || process.terminal().unwrap_or(false) {
             return Ok(());
@@ -163,7 +174,8 @@ impl Agent for KataAgent {
     }
 
     async fn wait_process(&self, container: &ContainerId, exec: &ExecId) -> Result<i32, AgentError> {
-        self.exit(container, exec).await
+        let status = self.exit(container, exec).await?;
+        Ok(self.exit_code(container, exec, status).await)
     }
 
     async fn signal_process(
@@ -172,6 +184,7 @@ impl Agent for KataAgent {
         exec: Option<&ExecId>,
         signal: u32,
     ) -> Result<(), AgentError> {
+        self.signals.sent(container, exec, signal);
         let request = wire::SignalProcessRequest {
             container_id: container.to_string(),
             exec_id: exec.map(ToString::to_string).unwrap_or_default(),
@@ -204,7 +217,7 @@ impl Agent for KataAgent {
         max: u32,
     ) -> Result<Vec<u8>, AgentError> {
         const METHOD: &str = "ReadStdout";
-        let request = read_request(container, exec, max);
+        let request = request::read(container, exec, max);
         let len = request.len;
         let reply = call!(self.agent.read_stdout(request), METHOD, None);
         self.output(METHOD, container, exec, len, reply).await
@@ -217,7 +230,7 @@ impl Agent for KataAgent {
         max: u32,
     ) -> Result<Vec<u8>, AgentError> {
         const METHOD: &str = "ReadStderr";
-        let request = read_request(container, exec, max);
+        let request = request::read(container, exec, max);
         let len = request.len;
         let reply = call!(self.agent.read_stderr(request), METHOD, None);
         self.output(METHOD, container, exec, len, reply).await
@@ -233,7 +246,7 @@ impl Agent for KataAgent {
         if data.is_empty() {
             return Ok(0);
         }
-        let sent = &data[..data.len().min(MAX_STREAM)];
+        let sent = &data[..data.len().min(request::MAX_STREAM)];
         let request = wire::WriteStreamRequest {
             container_id: container.to_string(),
             exec_id: exec.to_string(),
@@ -241,13 +254,7 @@ impl Agent for KataAgent {
             ..Default::default()
         };
         let reply = call!(self.agent.write_stdin(request), METHOD, None)?;
-        match usize::try_from(reply.len) {
-            Ok(taken) if taken <= sent.len() => Ok(taken),
-            Ok(_) | Err(_) => Err(AgentError::Protocol {
-                method: METHOD,
-                reason: format!("{} of {} bytes were taken", reply.len, sent.len()),
-            }),
-        }
+        reply::taken(reply, sent.len())
     }
 
     async fn close_stdin(&self, container: &ContainerId, exec: &ExecId) -> Result<(), AgentError> {
@@ -258,69 +265,134 @@ impl Agent for KataAgent {
         };
         call!(self.agent.close_stdin(request), "CloseStdin", Some(self.timeouts.call)).map(drop)
     }
-}
 
-impl KataAgent {
-    /// What a read has brought. An error of the agent's is the end of the stream if the process has ended: then
-    /// there is nothing more to come. A process that closed its output and goes on is waited for.
-    async fn output(
+    async fn update_container(
         &self,
-        method: &'static str,
         container: &ContainerId,
-        exec: &ExecId,
-        asked: u32,
-        reply: Result<wire::ReadStreamResponse, AgentError>,
-    ) -> Result<Vec<u8>, AgentError> {
-        match reply {
-            Ok(reply) if reply.data.len() as u64 <= u64::from(asked) => Ok(reply.data),
-            Ok(reply) => Err(AgentError::Protocol {
-                method,
-                reason: format!("{} bytes came where {asked} were asked for", reply.data.len()),
-            }),
-            Err(error) if may_mean_end(&error) => match self.exit(container, exec).await {
-                Ok(_status) => Ok(Vec::new()),
-                Err(gone @ AgentError::Disconnected { .. }) => Err(gone),
-                Err(_no_such_process) => Err(error),
-            },
-            Err(error) => Err(error),
+        resources: LinuxResources,
+    ) -> Result<(), AgentError> {
+        const METHOD: &str = "UpdateContainer";
+        let resources =
+            oci::resources_to_message(&resources).map_err(|error| request::unsendable(METHOD, &error))?;
+        let request = wire::UpdateContainerRequest {
+            container_id: container.to_string(),
+            resources: Some(resources).into(),
+            ..Default::default()
+        };
+        call!(self.agent.update_container(request), METHOD, Some(self.timeouts.call)).map(drop)
+    }
+
+    async fn stats_container(&self, container: &ContainerId) -> Result<ContainerStats, AgentError> {
+        let request =
+            wire::StatsContainerRequest { container_id: container.to_string(), ..Default::default() };
+        let stats = call!(self.agent.stats_container(request), "StatsContainer", Some(self.timeouts.call))?;
+        reply::container_stats(stats)
+    }
+
+    async fn list_processes(&self, container: &ContainerId) -> Result<Vec<GuestProcess>, AgentError> {
+        const METHOD: &str = "ListProcesses";
+        let request = own::ListProcessesRequest { container_id: container.to_string(), ..Default::default() };
+        match call!(self.guest.list_processes(request), METHOD, Some(self.timeouts.call)) {
+            Ok(list) => reply::processes(list),
+            Err(error) => Err(self.without_service(container, error).await),
         }
     }
-}
 
-/// Whether a failed read can be the way in which an agent says that there is nothing more to read.
-fn may_mean_end(error: &AgentError) -> bool {
-    use RpcCode::{FailedPrecondition, Internal, InvalidArgument, NotFound, OutOfRange, Unknown};
-    matches!(
-        error,
-        AgentError::Rpc {
-            code: InvalidArgument | NotFound | Internal | Unknown | OutOfRange | FailedPrecondition,
-            ..
-        }
-    )
-}
-
-pub(super) fn wait_request(container: &ContainerId, exec: &ExecId) -> wire::WaitProcessRequest {
-    wire::WaitProcessRequest {
-        container_id: container.to_string(),
-        exec_id: exec.to_string(),
-        ..Default::default()
+    async fn oom_event(&self) -> Result<ContainerId, AgentError> {
+        reply::oom_event(self.next_oom().await.map_err(AgentError::or_unimplemented)?)
     }
-}
 
-fn read_request(container: &ContainerId, exec: &ExecId, max: u32) -> wire::ReadStreamRequest {
-    wire::ReadStreamRequest {
-        container_id: container.to_string(),
-        exec_id: exec.to_string(),
-        len: max.min(MAX_STREAM as u32),
-        ..Default::default()
+    async fn copy_file(&self, chunk: FileChunk) -> Result<(), AgentError> {
+        let request = request::file(chunk)?;
+        call!(self.agent.copy_file(request), "CopyFile", Some(self.timeouts.call)).map(drop)
     }
-}
 
-fn storage(storage: Storage) -> wire::Storage {
-    let Storage { driver, driver_options, source, fstype, options, mount_point } = storage;
-    wire::Storage { driver, driver_options, source, fstype, options, mount_point, ..Default::default() }
-}
+    async fn update_ephemeral_mounts(&self, storages: Vec<Storage>) -> Result<(), AgentError> {
+        const METHOD: &str = "UpdateEphemeralMounts";
+        let storages = storages.into_iter().map(request::storage).collect();
+        let storages = request::some(METHOD, "storages", storages)?;
+        let request = wire::UpdateEphemeralMountsRequest { storages, ..Default::default() };
+        call!(self.agent.update_ephemeral_mounts(request), METHOD, Some(self.timeouts.call)).map(drop)
+    }
 
-fn unsendable(method: &'static str, error: &dyn std::error::Error) -> AgentError {
-    AgentError::Argument { method, reason: error.to_string() }
+    async fn reseed_random(&self, data: Vec<u8>) -> Result<(), AgentError> {
+        const METHOD: &str = "ReseedRandomDev";
+        let data = request::some(METHOD, "bytes of randomness", data)?;
+        let request = wire::ReseedRandomDevRequest { data, ..Default::default() };
+        let reply = call!(self.agent.reseed_random_dev(request), METHOD, Some(self.timeouts.call));
+        reply.map(drop).map_err(AgentError::or_unimplemented)
+    }
+
+    async fn set_time(&self, since_epoch: Duration) -> Result<(), AgentError> {
+        let request = request::time(since_epoch)?;
+        let reply =
+            call!(self.agent.set_guest_date_time(request), "SetGuestDateTime", Some(self.timeouts.call));
+        reply.map(drop).map_err(AgentError::or_unimplemented)
+    }
+
+    async fn online_cpu_mem(&self, plugged: OnlineCpuMem) -> Result<(), AgentError> {
+        let OnlineCpuMem { wait, cpus: nb_cpus, cpu_only } = plugged;
+        let request = wire::OnlineCPUMemRequest { wait, nb_cpus, cpu_only, ..Default::default() };
+        let reply = call!(self.agent.online_cpu_mem(request), "OnlineCPUMem", Some(self.timeouts.call));
+        reply.map(drop).map_err(AgentError::or_unimplemented)
+    }
+
+    async fn mem_hotplug_by_probe(&self, addresses: Vec<u64>) -> Result<(), AgentError> {
+        const METHOD: &str = "MemHotplugByProbe";
+        let request = wire::MemHotplugByProbeRequest {
+            memHotplugProbeAddr: request::some(METHOD, "addresses", addresses)?,
+            ..Default::default()
+        };
+        call!(self.agent.mem_hotplug_by_probe(request), METHOD, Some(self.timeouts.call)).map(drop)
+    }
+
+    async fn metrics(&self) -> Result<String, AgentError> {
+        let request = wire::GetMetricsRequest::new();
+        let metrics = call!(self.agent.get_metrics(request), "GetMetrics", Some(self.timeouts.call));
+        reply::metrics(metrics.map_err(AgentError::or_unimplemented)?)
+    }
+
+    async fn volume_stats(&self, path: &str) -> Result<VolumeStats, AgentError> {
+        const METHOD: &str = "GetVolumeStats";
+        let volume_guest_path = request::given(METHOD, "path of a volume", path)?;
+        let request = wire::VolumeStatsRequest { volume_guest_path, ..Default::default() };
+        reply::volume_stats(call!(self.agent.get_volume_stats(request), METHOD, Some(self.timeouts.call))?)
+    }
+
+    async fn add_swap(&self, pci_path: &[u32]) -> Result<(), AgentError> {
+        const METHOD: &str = "AddSwap";
+        let slots = request::some(METHOD, "slots of a PCI path", pci_path.to_vec())?;
+        let request = wire::AddSwapRequest { PCIPath: slots, ..Default::default() };
+        call!(self.agent.add_swap(request), METHOD, Some(self.timeouts.call)).map(drop)
+    }
+
+    async fn add_swap_path(&self, path: &str) -> Result<(), AgentError> {
+        const METHOD: &str = "AddSwapPath";
+        let path = request::given(METHOD, "path of a block device", path)?;
+        let request = wire::AddSwapPathRequest { path, ..Default::default() };
+        call!(self.agent.add_swap_path(request), METHOD, Some(self.timeouts.call)).map(drop)
+    }
+
+    async fn diagnostic_data(
+        &self,
+        log_type: &str,
+        container: Option<&ContainerId>,
+    ) -> Result<String, AgentError> {
+        const METHOD: &str = "GetDiagnosticData";
+        let request = wire::GetDiagnosticDataRequest {
+            log_type: request::given(METHOD, "sort of log", log_type)?,
+            container_id: container.map(ToString::to_string).unwrap_or_default(),
+            ..Default::default()
+        };
+        let data = call!(self.agent.get_diagnostic_data(request), METHOD, Some(self.timeouts.call))?;
+        reply::diagnostic_data(data)
+    }
+
+    async fn guest_details(&self) -> Result<GuestDetails, AgentError> {
+        let request =
+            wire::GuestDetailsRequest { mem_block_size: true, mem_hotplug_probe: true, ..Default::default() };
+        let details =
+            call!(self.agent.get_guest_details(request), "GetGuestDetails", Some(self.timeouts.call));
+        reply::guest_details(details.map_err(AgentError::or_unimplemented)?)
+    }
 }

@@ -7,14 +7,24 @@
 //! - The kata-agent answers a read at the end of an output with an error of any code. What such an error means is
 //!   decided by asking whether the process has ended (see [`Agent::read_stdout`]), never by its text.
 //! - The kata-agent throws away output that was not read when it is asked to wait for the process: with it, read the
-//!   outputs to their end and then wait. The `vc-agent` keeps them. The kata-agent also reports a process that was
-//!   killed by signal n as n, not 128+n.
+//!   outputs to their end and then wait. The `vc-agent` keeps them.
+//! - The kata-agent also reports a process that was killed by signal n as n. Where this connection has sent that very
+//!   signal, [`Agent::wait_process`] tells 128+n all the same; where another one has, it cannot know.
+//! - An event is told once, so a call of [`Agent::oom_event`] that is dropped leaves its event to the next one.
 //!
+//! [`Agent::oom_event`]: crate::Agent::oom_event
 //! [`Agent::read_stdout`]: crate::Agent::read_stdout
+//! [`Agent::wait_process`]: crate::Agent::wait_process
 
 mod calls;
 mod exits;
 mod lifeline;
+mod oom;
+mod origin;
+mod output;
+pub mod reply;
+mod request;
+mod signals;
 mod timeouts;
 
 use std::{future::Future, pin::pin, time::Duration};
@@ -22,7 +32,7 @@ use std::{future::Future, pin::pin, time::Duration};
 use tokio::{sync::oneshot, time::timeout};
 use tokio_util::sync::CancellationToken;
 use virtcontainers_agent_protocol::{
-    api::{AgentServiceClient, HealthClient},
+    api::{AgentServiceClient, GuestServiceClient, HealthClient},
     transport,
 };
 use virtcontainers_types::{ContainerId, ExecId};
@@ -37,8 +47,12 @@ const LINGER: Duration = Duration::from_secs(10);
 pub struct KataAgent {
     agent: AgentServiceClient,
     health: HealthClient,
+    guest: GuestServiceClient,
     timeouts: Timeouts,
     exits: exits::Exits,
+    signals: signals::Signals,
+    oom: oom::Pending,
+    origin: origin::Origin,
     ended: CancellationToken,
     tasks: Tasks,
 }
@@ -51,9 +65,13 @@ impl KataAgent {
         let client = transport::client(stream);
         Self {
             agent: AgentServiceClient::new(client.clone()),
-            health: HealthClient::new(client),
+            health: HealthClient::new(client.clone()),
+            guest: GuestServiceClient::new(client),
             timeouts: Timeouts::default(),
             exits: exits::Exits::default(),
+            signals: signals::Signals::default(),
+            oom: oom::Pending::default(),
+            origin: origin::Origin::default(),
             ended,
             tasks: Tasks::new(),
         }
@@ -120,7 +138,7 @@ impl KataAgent {
         const METHOD: &str = "WaitProcess";
         let (mut exit, to_ask) = self.exits.of(container, exec);
         if let Some(answer) = to_ask {
-            let (agent, request) = (self.agent.clone(), calls::wait_request(container, exec));
+            let (agent, request) = (self.agent.clone(), request::wait(container, exec));
             self.tasks.spawn(async move {
                 let reply = agent.wait_process(ttrpc::context::Context::default(), &request).await;
                 answer.send_replace(Some(reply.map(|reply| reply.status)));
@@ -131,10 +149,7 @@ impl KataAgent {
             Err(_closed) => None,
         };
         match result {
-            Some(Ok(status @ 0..=255)) => Ok(status),
-            Some(Ok(status)) => {
-                Err(AgentError::Protocol { method: METHOD, reason: format!("{status} is no exit code") })
-            }
+            Some(Ok(status)) => reply::exit_status(status),
             Some(Err(error)) => Err(self.failure(METHOD, error)),
             None => Err(AgentError::Disconnected { method: METHOD }),
         }

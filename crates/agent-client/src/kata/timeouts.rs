@@ -16,7 +16,7 @@ pub struct Timeouts {
     pub create: Duration,
     /// To destroy the sandbox.
     pub destroy: Duration,
-    /// Any other call that does not wait for a process.
+    /// Any other call that waits neither for a process nor for an event.
     pub call: Duration,
 }
 

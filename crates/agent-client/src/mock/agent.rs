@@ -1,127 +1,23 @@
 //! The calls of the mock agent.
 
-use async_trait::async_trait;
-use virtcontainers_types::{ContainerId, ExecId};
+use std::time::Duration;
 
-use super::{Container, Guest, Method, MockAgent, Running};
+use async_trait::async_trait;
+use oci_spec::runtime::LinuxResources;
+use virtcontainers_types::{ContainerId, ExecId, stats::ContainerStats};
+
+use super::{
+    Container, Guest, Method, MockAgent,
+    act::{refused, set_paused},
+};
 use crate::{
-    agent::{Agent, AgentInfo, ContainerSpec, GuestSandbox, ProcessSpec, TerminalSize},
+    agent::{
+        Agent, AgentInfo, ContainerSpec, FileChunk, GuestDetails, GuestProcess, GuestSandbox, OnlineCpuMem,
+        ProcessSpec, Storage, TerminalSize, VolumeStats,
+    },
     error::{AgentError, RpcCode},
     io::OutputStream,
 };
-
-fn refused(method: Method, code: RpcCode, what: &str) -> AgentError {
-    AgentError::Rpc { method: method.name(), code, message: what.to_owned() }
-}
-
-impl Guest {
-    fn find(&self, id: &ContainerId, exec: &ExecId) -> Option<&Running> {
-        self.containers.get(id)?.processes.get(exec)
-    }
-
-    fn container(&mut self, method: Method, id: &ContainerId) -> Result<&mut Container, AgentError> {
-        let none = || refused(method, RpcCode::NotFound, &format!("no container {id}"));
-        self.containers.get_mut(id).ok_or_else(none)
-    }
-
-    fn process(
-        &mut self,
-        method: Method,
-        id: &ContainerId,
-        exec: &ExecId,
-    ) -> Result<&mut Running, AgentError> {
-        let none = || refused(method, RpcCode::NotFound, &format!("no process {exec} in container {id}"));
-        self.container(method, id)?.processes.get_mut(exec).ok_or_else(none)
-    }
-
-    fn new_process(&self, exec: &ExecId, stdin: bool) -> Running {
-        Running::created(self.scripts.get(exec).unwrap_or(&self.default).clone(), stdin)
-    }
-
-    fn exec(&mut self, id: &ContainerId, exec: &ExecId, stdin: bool) -> Result<(), AgentError> {
-        const METHOD: Method = Method::ExecProcess;
-        let mut process = self.new_process(exec, stdin);
-        let container = self.container(METHOD, id)?;
-        let first = container.processes.get(&ExecId::from(id));
-        if !first.is_some_and(|first| first.is_started() && first.code.is_none()) {
-            return Err(refused(
-                METHOD,
-                RpcCode::FailedPrecondition,
-                &format!("container {id} does not run"),
-            ));
-        }
-        if container.processes.contains_key(exec) {
-            return Err(refused(METHOD, RpcCode::AlreadyExists, &format!("process {exec} exists")));
-        }
-        process.start();
-        container.processes.insert(exec.clone(), process);
-        Ok(())
-    }
-
-    fn signal(&mut self, id: &ContainerId, exec: Option<&ExecId>, signal: u32) -> Result<(), AgentError> {
-        match exec {
-            Some(exec) => self.process(Method::SignalProcess, id, exec)?.signal(signal),
-            None => {
-                let all = self.container(Method::SignalProcess, id)?.processes.values_mut();
-                all.for_each(|process| process.signal(signal));
-            }
-        }
-        Ok(())
-    }
-}
-
-impl MockAgent {
-    /// Notes a call and does it, in one step as seen by all others.
-    async fn act<T>(
-        &self,
-        method: Method,
-        container: &ContainerId,
-        exec: Option<&ExecId>,
-        act: impl FnOnce(&mut Guest) -> Result<T, AgentError> + Send,
-    ) -> Result<T, AgentError> {
-        self.enter(method, Some(container), exec).await?;
-        self.change(method, act)
-    }
-
-    fn change<T>(
-        &self,
-        method: Method,
-        act: impl FnOnce(&mut Guest) -> Result<T, AgentError>,
-    ) -> Result<T, AgentError> {
-        let mut result = Err(AgentError::Disconnected { method: method.name() });
-        self.guest.send_modify(|guest| result = act(guest));
-        result
-    }
-
-    async fn read(
-        &self,
-        method: Method,
-        stream: OutputStream,
-        (container, exec): (&ContainerId, &ExecId),
-        max: u32,
-    ) -> Result<Vec<u8>, AgentError> {
-        self.enter(method, Some(container), Some(exec)).await?;
-        let mut changes = self.guest.subscribe();
-        loop {
-            let ready = |guest: &Guest| {
-                let process = guest.find(container, exec);
-                process.is_none_or(|process| process.code.is_some() || !process.output(stream).is_empty())
-            };
-            if changes.wait_for(ready).await.is_err() {
-                return Err(AgentError::Disconnected { method: method.name() });
-            }
-            let read = self.change(method, |guest| {
-                let process = guest.process(method, container, exec)?;
-                let ended = process.code.is_some();
-                let data = process.take_output(stream, max as usize);
-                Ok((ended || !data.is_empty()).then_some(data))
-            })?;
-            if let Some(data) = read {
-                return Ok(data); // else another reader was first
-            }
-        }
-    }
-}
 
 #[async_trait]
 impl Agent for MockAgent {
@@ -167,8 +63,9 @@ impl Agent for MockAgent {
                 ));
             }
             let exec = ExecId::from(&spec.id);
-            let processes = [(exec.clone(), guest.new_process(&exec, spec.stdin))].into();
-            guest.containers.insert(spec.id.clone(), Container { spec, paused: false, processes });
+            let first = guest.new_process(&exec, spec.stdin, spec.spec.process().as_ref());
+            let (paused, resources, processes) = (false, None, [(exec, first)].into());
+            guest.containers.insert(spec.id.clone(), Container { spec, paused, resources, processes });
             Ok(())
         })
         .await
@@ -188,7 +85,11 @@ impl Agent for MockAgent {
         .await
     }
 
-    async fn remove_container(&self, container: &ContainerId) -> Result<(), AgentError> {
+    async fn remove_container(
+        &self,
+        container: &ContainerId,
+        _timeout: Option<Duration>,
+    ) -> Result<(), AgentError> {
         const METHOD: Method = Method::RemoveContainer;
         self.act(METHOD, container, None, |guest| {
             guest.container(METHOD, container)?;
@@ -214,7 +115,7 @@ impl Agent for MockAgent {
         exec: &ExecId,
         process: ProcessSpec,
     ) -> Result<(), AgentError> {
-        let act = |guest: &mut Guest| guest.exec(container, exec, process.stdin);
+        let act = |guest: &mut Guest| guest.exec(container, exec, &process);
         self.act(Method::ExecProcess, container, Some(exec), act).await
     }
 
@@ -244,10 +145,11 @@ impl Agent for MockAgent {
         &self,
         container: &ContainerId,
         exec: &ExecId,
-        _size: TerminalSize,
+        size: TerminalSize,
     ) -> Result<(), AgentError> {
         const METHOD: Method = Method::ResizeTerminal;
-        let act = |guest: &mut Guest| guest.process(METHOD, container, exec).map(drop);
+        let act =
+            |guest: &mut Guest| guest.process(METHOD, container, exec).map(|process| process.resize(size));
         self.act(METHOD, container, Some(exec), act).await
     }
 
@@ -293,14 +195,93 @@ impl Agent for MockAgent {
         })
         .await
     }
-}
 
-fn set_paused(guest: &mut Guest, method: Method, id: &ContainerId, paused: bool) -> Result<(), AgentError> {
-    let container = guest.container(method, id)?;
-    if container.paused == paused {
-        let what = format!("container {id} is {}paused", if paused { "" } else { "not " });
-        return Err(refused(method, RpcCode::FailedPrecondition, &what));
+    async fn update_container(
+        &self,
+        container: &ContainerId,
+        resources: LinuxResources,
+    ) -> Result<(), AgentError> {
+        const METHOD: Method = Method::UpdateContainer;
+        let act = |guest: &mut Guest| {
+            guest.container(METHOD, container)?.resources = Some(resources);
+            Ok(())
+        };
+        self.act(METHOD, container, None, act).await
     }
-    container.paused = paused;
-    Ok(())
+
+    async fn stats_container(&self, container: &ContainerId) -> Result<ContainerStats, AgentError> {
+        self.act(Method::StatsContainer, container, None, |guest| guest.stats(container)).await
+    }
+
+    async fn list_processes(&self, container: &ContainerId) -> Result<Vec<GuestProcess>, AgentError> {
+        self.act(Method::ListProcesses, container, None, |guest| guest.processes(container)).await
+    }
+
+    async fn oom_event(&self) -> Result<ContainerId, AgentError> {
+        const METHOD: Method = Method::OomEvent;
+        self.enter(METHOD, None, None).await?;
+        let mut changes = self.guest.subscribe();
+        loop {
+            if changes.wait_for(|guest| !guest.guest_wide.ooms.is_empty()).await.is_err() {
+                return Err(AgentError::Disconnected { method: METHOD.name() });
+            }
+            if let Some(id) = self.change(METHOD, |guest| Ok(guest.guest_wide.ooms.pop_front()))? {
+                return Ok(id); // else another one was first
+            }
+        }
+    }
+
+    async fn copy_file(&self, chunk: FileChunk) -> Result<(), AgentError> {
+        self.wide(Method::CopyFile, |guest| guest.take_file(chunk)).await
+    }
+
+    async fn update_ephemeral_mounts(&self, storages: Vec<Storage>) -> Result<(), AgentError> {
+        self.wide(Method::UpdateEphemeralMounts, |guest| guest.note(|told| told.mounts = storages)).await
+    }
+
+    async fn reseed_random(&self, data: Vec<u8>) -> Result<(), AgentError> {
+        self.wide(Method::ReseedRandom, |guest| guest.note(|told| told.random.push(data))).await
+    }
+
+    async fn set_time(&self, since_epoch: Duration) -> Result<(), AgentError> {
+        self.wide(Method::SetTime, |guest| guest.note(|told| told.time = Some(since_epoch))).await
+    }
+
+    async fn online_cpu_mem(&self, plugged: OnlineCpuMem) -> Result<(), AgentError> {
+        self.wide(Method::OnlineCpuMem, |guest| guest.note(|told| told.online.push(plugged))).await
+    }
+
+    async fn mem_hotplug_by_probe(&self, addresses: Vec<u64>) -> Result<(), AgentError> {
+        self.wide(Method::MemHotplugByProbe, |guest| guest.note(|told| told.probed.extend(addresses))).await
+    }
+
+    async fn metrics(&self) -> Result<String, AgentError> {
+        self.wide(Method::Metrics, |guest| Ok(guest.metrics.clone())).await
+    }
+
+    async fn volume_stats(&self, path: &str) -> Result<VolumeStats, AgentError> {
+        self.wide(Method::VolumeStats, |guest| guest.volume(path)).await
+    }
+
+    async fn add_swap(&self, pci_path: &[u32]) -> Result<(), AgentError> {
+        let slots: Vec<_> = pci_path.iter().map(|slot| format!("{slot:02x}")).collect();
+        self.wide(Method::AddSwap, |guest| guest.note(|told| told.swaps.push(slots.join("/")))).await
+    }
+
+    async fn add_swap_path(&self, path: &str) -> Result<(), AgentError> {
+        self.wide(Method::AddSwapPath, |guest| guest.note(|told| told.swaps.push(path.to_owned()))).await
+    }
+
+    async fn diagnostic_data(
+        &self,
+        log_type: &str,
+        container: Option<&ContainerId>,
+    ) -> Result<String, AgentError> {
+        self.enter(Method::DiagnosticData, container, None).await?;
+        self.change(Method::DiagnosticData, |guest| guest.guest_wide.diagnostic(log_type))
+    }
+
+    async fn guest_details(&self) -> Result<GuestDetails, AgentError> {
+        self.wide(Method::GuestDetails, |guest| Ok(guest.details.clone())).await
+    }
 }

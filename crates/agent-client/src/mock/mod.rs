@@ -14,8 +14,11 @@
 //! # });
 //! ```
 
+mod act;
 mod agent;
+mod guest;
 mod process;
+mod serve;
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -24,14 +27,19 @@ use std::{
 };
 
 use async_trait::async_trait;
+use oci_spec::runtime::LinuxResources;
 use tokio::sync::watch;
 use virtcontainers_agent_protocol::transport::AgentAddress;
 use virtcontainers_types::{ContainerId, ExecId};
 
-use self::process::Running;
-pub use self::process::{MockEnd, MockProcess};
+pub use self::serve::MockServer;
+use self::{guest::GuestWide, process::Running};
+pub use self::{
+    guest::MockGuest,
+    process::{MockEnd, MockProcess},
+};
 use crate::{
-    agent::{Agent, ContainerSpec, GuestSandbox},
+    agent::{Agent, ContainerSpec, GuestSandbox, TerminalSize},
     connector::AgentConnector,
     error::{AgentError, RpcCode},
 };
@@ -91,6 +99,38 @@ methods! {
     WriteStdin,
     /// [`Agent::close_stdin`].
     CloseStdin,
+    /// [`Agent::update_container`].
+    UpdateContainer,
+    /// [`Agent::stats_container`].
+    StatsContainer,
+    /// [`Agent::list_processes`].
+    ListProcesses,
+    /// [`Agent::oom_event`].
+    OomEvent,
+    /// [`Agent::copy_file`].
+    CopyFile,
+    /// [`Agent::update_ephemeral_mounts`].
+    UpdateEphemeralMounts,
+    /// [`Agent::reseed_random`].
+    ReseedRandom,
+    /// [`Agent::set_time`].
+    SetTime,
+    /// [`Agent::online_cpu_mem`].
+    OnlineCpuMem,
+    /// [`Agent::mem_hotplug_by_probe`].
+    MemHotplugByProbe,
+    /// [`Agent::metrics`].
+    Metrics,
+    /// [`Agent::volume_stats`].
+    VolumeStats,
+    /// [`Agent::add_swap`].
+    AddSwap,
+    /// [`Agent::add_swap_path`].
+    AddSwapPath,
+    /// [`Agent::diagnostic_data`].
+    DiagnosticData,
+    /// [`Agent::guest_details`].
+    GuestDetails,
 }
 
 /// How a call fails.
@@ -147,12 +187,15 @@ struct Guest {
     calls: Vec<MockCall>,
     sandbox: Option<GuestSandbox>,
     containers: HashMap<ContainerId, Container>,
+    last_pid: u32,
+    guest_wide: GuestWide,
 }
 
 #[derive(Debug)]
 struct Container {
     spec: ContainerSpec,
     paused: bool,
+    resources: Option<LinuxResources>,
     processes: HashMap<ExecId, Running>,
 }
 
@@ -221,6 +264,24 @@ impl MockAgent {
     #[must_use]
     pub fn container(&self, container: &ContainerId) -> Option<ContainerSpec> {
         self.guest.borrow().containers.get(container).map(|container| container.spec.clone())
+    }
+
+    /// The limits that a container was given last after it was created.
+    #[must_use]
+    pub fn resources(&self, container: &ContainerId) -> Option<LinuxResources> {
+        self.guest.borrow().containers.get(container)?.resources.clone()
+    }
+
+    /// The signals that a process was sent, in order.
+    #[must_use]
+    pub fn signals(&self, container: &ContainerId, exec: &ExecId) -> Vec<u32> {
+        self.guest.borrow().find(container, exec).map(|process| process.signals.clone()).unwrap_or_default()
+    }
+
+    /// The size that a process's terminal was told last.
+    #[must_use]
+    pub fn terminal(&self, container: &ContainerId, exec: &ExecId) -> Option<TerminalSize> {
+        self.guest.borrow().find(container, exec)?.size
     }
 
     /// The ids of all containers.

@@ -1,6 +1,9 @@
 //! Processes of the mock agent: what they are scripted to do, and how far they are.
 
-use crate::io::OutputStream;
+use crate::{
+    agent::{GuestProcess, ProcessState, TerminalSize},
+    io::OutputStream,
+};
 
 /// When a scripted process ends of its own accord. A signal ends it earlier.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -58,16 +61,44 @@ const KILL: u32 = 9;
 #[derive(Debug)]
 pub(super) struct Running {
     script: MockProcess,
+    pid: u32,
+    args: Vec<String>,
     started: bool,
     stdin: bool,
+    pub(super) signals: Vec<u32>,
+    pub(super) size: Option<TerminalSize>,
     stdout: Vec<u8>,
     stderr: Vec<u8>,
     pub(super) code: Option<i32>,
 }
 
 impl Running {
-    pub(super) fn created(script: MockProcess, stdin: bool) -> Self {
-        Self { script, started: false, stdin, stdout: Vec::new(), stderr: Vec::new(), code: None }
+    pub(super) fn created(script: MockProcess, stdin: bool, pid: u32, args: Vec<String>) -> Self {
+        let (stdout, stderr, signals) = (Vec::new(), Vec::new(), Vec::new());
+        Self { script, pid, args, started: false, stdin, signals, size: None, stdout, stderr, code: None }
+    }
+
+    /// As the guest's kernel would show it, if it runs.
+    pub(super) fn shown(&self) -> Option<GuestProcess> {
+        let runs = self.started && self.code.is_none();
+        let comm = || {
+            let program =
+                self.args.first().map_or("mock", |program| program.rsplit('/').next().unwrap_or_default());
+            program.to_owned()
+        };
+        runs.then(|| GuestProcess {
+            pid: self.pid,
+            container_pid: self.pid,
+            state: ProcessState::Sleeping,
+            threads: 1,
+            comm: comm(),
+            args: self.args.clone(),
+            ..GuestProcess::default()
+        })
+    }
+
+    pub(super) fn resize(&mut self, size: TerminalSize) {
+        self.size = Some(size);
     }
 
     pub(super) fn is_started(&self) -> bool {
@@ -120,6 +151,7 @@ impl Running {
     }
 
     pub(super) fn signal(&mut self, signal: u32) {
+        self.signals.push(signal);
         if signal != 0 && (signal == KILL || !self.script.ignores.contains(&signal)) {
             self.end(128 + signal.min(127) as i32);
         }

@@ -2,6 +2,8 @@
 #![allow(clippy::wildcard_enum_match_arm, reason = "a call knows the answers that it can give")]
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its part")]
 
+pub mod samples;
+
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex},
@@ -10,11 +12,11 @@ use std::{
 use async_trait::async_trait;
 use futures::stream;
 use protobuf::Message;
-use tokio::net::UnixStream;
+use tokio::{net::UnixStream, sync::mpsc};
 use ttrpc::{Code, r#async::TtrpcContext};
 use virtcontainers_agent_client::KataAgent;
 use virtcontainers_agent_protocol::{
-    api::{self, Empty, agent as wire, health},
+    api::{self, Empty, agent as wire, csi, health, virtcontainers as own},
     transport,
 };
 
@@ -26,13 +28,34 @@ pub enum Answer {
     Silence,
     Data(Vec<u8>),
     Number(i64),
+    /// A reply, encoded.
+    Reply(Vec<u8>),
 }
 
-#[derive(Debug, Default)]
+impl Answer {
+    pub fn reply(message: &impl Message) -> Self {
+        Self::Reply(message.write_to_bytes().unwrap())
+    }
+}
+
+#[derive(Debug)]
 pub struct Guest {
     answers: Mutex<HashMap<&'static str, Answer>>,
     seen: Mutex<Vec<(&'static str, Vec<u8>)>>,
     pub exit: tokio::sync::watch::Sender<Option<i32>>,
+    /// Containers whose memory runs out.
+    pub oom: mpsc::UnboundedSender<String>,
+    ooms: tokio::sync::Mutex<mpsc::UnboundedReceiver<String>>,
+    /// Whether it has the service of the `vc-agent`.
+    own: bool,
+}
+
+impl Default for Guest {
+    fn default() -> Self {
+        let (oom, ooms) = mpsc::unbounded_channel();
+        let (answers, seen, exit) = Default::default();
+        Self { answers, seen, exit, oom, ooms: ooms.into(), own: true }
+    }
 }
 
 impl Guest {
@@ -68,6 +91,9 @@ impl Guest {
     pub fn services(self: &Arc<Self>) -> HashMap<String, ttrpc::r#async::Service> {
         let mut services = api::create_agent_service(self.clone());
         services.extend(api::create_health(self.clone()));
+        if self.own {
+            services.extend(api::create_guest_service(self.clone()));
+        }
         services
     }
 }
@@ -82,7 +108,16 @@ pub struct Rig {
 
 impl Rig {
     pub async fn new() -> Self {
-        let guest = Arc::new(Guest::default());
+        Self::with(Guest::default()).await
+    }
+
+    /// With an agent of others: it has no service but those of the Kata agent.
+    pub async fn foreign() -> Self {
+        Self::with(Guest { own: false, ..Guest::default() }).await
+    }
+
+    async fn with(guest: Guest) -> Self {
+        let guest = Arc::new(guest);
         let (near, mut left) = UnixStream::pair().unwrap();
         let (mut right, far) = UnixStream::pair().unwrap();
         let wire = async move { tokio::io::copy_bidirectional(&mut left, &mut right).await.map(drop) };
@@ -98,12 +133,24 @@ impl Rig {
     }
 }
 
-macro_rules! empty_calls {
-    ($($function:ident, $method:literal, $request:ident;)+) => {
+/// The reply that was asked for, or an empty one.
+fn scripted<M: Message>(answer: Option<Answer>) -> M {
+    match answer {
+        Some(Answer::Reply(bytes)) => M::parse_from_bytes(&bytes).unwrap(),
+        _ => M::new(),
+    }
+}
+
+macro_rules! calls {
+    ($($function:ident, $method:literal, $request:ident $(=> $response:ty)?;)+) => {
         #[async_trait]
         impl api::AgentService for Guest {
-            $(async fn $function(&self, _: &TtrpcContext, request: wire::$request) -> ttrpc::Result<Empty> {
-                self.take($method, &request).await.map(|_| Empty::new())
+            $(async fn $function(
+                &self,
+                _: &TtrpcContext,
+                request: wire::$request,
+            ) -> ttrpc::Result<calls!(@ $($response)?)> {
+                Ok(scripted(self.take($method, &request).await?))
             })+
 
             async fn wait_process(
@@ -117,6 +164,20 @@ macro_rules! empty_calls {
                     _ => self.exit.subscribe().wait_for(Option::is_some).await.unwrap().unwrap(),
                 };
                 Ok(wire::WaitProcessResponse { status, ..Default::default() })
+            }
+
+            async fn get_oom_event(
+                &self,
+                _: &TtrpcContext,
+                request: wire::GetOOMEventRequest,
+            ) -> ttrpc::Result<wire::OOMEvent> {
+                match self.take("GetOOMEvent", &request).await? {
+                    None => Ok(wire::OOMEvent {
+                        container_id: self.ooms.lock().await.recv().await.unwrap(),
+                        ..Default::default()
+                    }),
+                    answer => Ok(scripted(answer)),
+                }
             }
 
             async fn read_stdout(
@@ -154,16 +215,20 @@ macro_rules! empty_calls {
                 _: &TtrpcContext,
                 request: wire::GuestDetailsRequest,
             ) -> ttrpc::Result<wire::GuestDetailsResponse> {
-                self.take("GetGuestDetails", &request).await?;
+                if let Some(Answer::Reply(bytes)) = self.take("GetGuestDetails", &request).await? {
+                    return Ok(scripted(Some(Answer::Reply(bytes))));
+                }
                 let details =
                     wire::AgentDetails { init_daemon: true, supports_seccomp: true, ..Default::default() };
                 Ok(wire::GuestDetailsResponse { agent_details: Some(details).into(), ..Default::default() })
             }
         }
     };
+    (@) => { Empty };
+    (@ $response:ty) => { $response };
 }
 
-empty_calls! {
+calls! {
     create_sandbox, "CreateSandbox", CreateSandboxRequest;
     destroy_sandbox, "DestroySandbox", DestroySandboxRequest;
     create_container, "CreateContainer", CreateContainerRequest;
@@ -175,6 +240,30 @@ empty_calls! {
     signal_process, "SignalProcess", SignalProcessRequest;
     tty_win_resize, "TtyWinResize", TtyWinResizeRequest;
     close_stdin, "CloseStdin", CloseStdinRequest;
+    update_container, "UpdateContainer", UpdateContainerRequest;
+    stats_container, "StatsContainer", StatsContainerRequest => wire::StatsContainerResponse;
+    copy_file, "CopyFile", CopyFileRequest;
+    update_ephemeral_mounts, "UpdateEphemeralMounts", UpdateEphemeralMountsRequest;
+    reseed_random_dev, "ReseedRandomDev", ReseedRandomDevRequest;
+    set_guest_date_time, "SetGuestDateTime", SetGuestDateTimeRequest;
+    online_cpu_mem, "OnlineCPUMem", OnlineCPUMemRequest;
+    mem_hotplug_by_probe, "MemHotplugByProbe", MemHotplugByProbeRequest;
+    get_metrics, "GetMetrics", GetMetricsRequest => wire::Metrics;
+    get_volume_stats, "GetVolumeStats", VolumeStatsRequest => csi::VolumeStatsResponse;
+    add_swap, "AddSwap", AddSwapRequest;
+    add_swap_path, "AddSwapPath", AddSwapPathRequest;
+    get_diagnostic_data, "GetDiagnosticData", GetDiagnosticDataRequest => wire::GetDiagnosticDataResponse;
+}
+
+#[async_trait]
+impl api::GuestService for Guest {
+    async fn list_processes(
+        &self,
+        _: &TtrpcContext,
+        request: own::ListProcessesRequest,
+    ) -> ttrpc::Result<own::ListProcessesResponse> {
+        Ok(scripted(self.take("ListProcesses", &request).await?))
+    }
 }
 
 #[async_trait]

@@ -1,17 +1,22 @@
 //! virtio-fs, served by virtiofsd (the Rust one, version 1.14).
 //!
-//! It runs in mount, pid and network namespaces of its own, with its root pivoted to the exported tree and its system
-//! calls filtered; no argument takes that away. Its listening socket is made here and handed over, so that the VMM can
+//! It runs in mount, pid, network, ipc and uts namespaces of its own, with the exported tree as its root and its system
+//! calls filtered; no argument takes that away. The namespaces are made here and the daemon changes its root: that is
+//! one process, where the daemon's own way (`--sandbox namespace`) takes two, of which one only waits for the other. On a
+//! host where this process may make no namespaces, the daemon does it in its own way. Its listening socket is made here and handed over, so that the VMM can
 //! connect at any time without asking whether the daemon is up. It serves one VMM, and ends when that one disconnects.
 
 use std::{
     ffi::OsString,
-    os::fd::OwnedFd,
+    os::{fd::AsFd as _, unix::net::UnixListener},
     path::{Path, PathBuf},
 };
 
 use serde::{Deserialize, Serialize};
-use virtcontainers_sys::{spawn::Spawn, unix};
+use virtcontainers_sys::{
+    spawn::{Spawn, SpawnError},
+    unix,
+};
 use virtcontainers_types::SandboxId;
 
 use crate::{Daemon, DaemonRole, DeviceError, Program, Share};
@@ -104,15 +109,43 @@ fn check(extra: &[String]) -> Result<(), DeviceError> {
     Ok(())
 }
 
+/// Who makes the daemon's namespaces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sandbox {
+    /// Whoever starts it: it only changes its root.
+    Made,
+    /// The daemon, in a second process.
+    Own,
+}
+
+impl Sandbox {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Made => "chroot",
+            Self::Own => "namespace",
+        }
+    }
+}
+
+/// Whether the configuration leaves the daemon's sandbox to us.
+fn is_ours(config: &VirtiofsdConfig) -> bool {
+    !config.extra_args.iter().any(|argument| argument.split('=').next() == Some("--sandbox"))
+}
+
 /// The daemon's arguments, without its name: pure.
 ///
 /// # Errors
 /// [`DeviceError::RefusedArgument`].
-pub fn argv(config: &VirtiofsdConfig, socket_fd: i32, shared_dir: &str) -> Result<Vec<String>, DeviceError> {
+pub fn argv(
+    config: &VirtiofsdConfig,
+    sandbox: Sandbox,
+    socket_fd: i32,
+    shared_dir: &str,
+) -> Result<Vec<String>, DeviceError> {
     check(&config.extra_args)?;
     let mut argv = vec![format!("--fd={socket_fd}"), format!("--shared-dir={shared_dir}")];
     let defaults = [
-        ("--sandbox", "namespace".to_owned()),
+        ("--sandbox", sandbox.as_str().to_owned()),
         ("--seccomp", "kill".to_owned()),
         ("--cache", config.cache.as_str().to_owned()),
         ("--thread-pool-size", config.thread_pool_size.to_string()),
@@ -146,14 +179,27 @@ pub fn launch(
     let program = PROGRAM.find(config.program.as_deref())?;
     let share = Share::new(sandbox_dir).exported();
     let name = share.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let argv = argv(config, SOCKET_FD, &name)?;
+    let start = |sandbox, listener: &UnixListener| {
+        let argv = argv(config, sandbox, SOCKET_FD, &name)?;
+        let fd = listener.as_fd().try_clone_to_owned().map_err(DeviceError::io("hand over", SOCKET))?;
+        let spawn = Spawn::new(&program).args(argv.into_iter().map(OsString::from)).fd(fd, SOCKET_FD);
+        let spawn = if sandbox == Sandbox::Made { spawn.confined() } else { spawn };
+        Daemon::start(DaemonRole::Virtiofsd, spawn, sandbox_dir, &DaemonRole::Virtiofsd.mark(root, id))
+    };
     let failed = || DeviceError::io("listen on", sandbox_dir.join(SOCKET));
     let listener = unix::bind_in(sandbox_dir, SOCKET).map_err(failed())?;
     // The daemon takes a listener that has nobody waiting for a failure.
     listener.set_nonblocking(false).map_err(failed())?;
-    let spawn =
-        Spawn::new(program).args(argv.into_iter().map(OsString::from)).fd(OwnedFd::from(listener), SOCKET_FD);
-    Daemon::start(DaemonRole::Virtiofsd, spawn, sandbox_dir, &DaemonRole::Virtiofsd.mark(root, id))
+    if !is_ours(config) {
+        return start(Sandbox::Own, &listener);
+    }
+    match start(Sandbox::Made, &listener) {
+        Err(DeviceError::Spawn(error @ SpawnError::NotConfined { .. })) => {
+            tracing::debug!(%error, "virtiofsd makes its namespaces itself");
+            start(Sandbox::Own, &listener)
+        }
+        started => started,
+    }
 }
 
 #[cfg(test)]

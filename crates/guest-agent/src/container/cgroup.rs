@@ -1,4 +1,4 @@
-//! A container's cgroup (cgroup v2; the controllers' limits are set by `libcontainer`).
+//! A container's cgroup (cgroup v2): what is in it, and its files. Limits are the business of [`super::update`].
 
 use std::{
     fs::{self, File},
@@ -29,7 +29,41 @@ impl Cgroup {
     /// The group of container `id`, whether it exists or not.
     #[must_use]
     pub fn of(id: &str) -> Self {
-        Self { directory: Path::new(&format!("{HIERARCHY}{PARENT}")).join(id) }
+        Self::at(Path::new(&format!("{HIERARCHY}{PARENT}")), id)
+    }
+
+    /// The group named `id` below `parent`.
+    #[must_use]
+    pub fn at(parent: &Path, id: &str) -> Self {
+        Self { directory: parent.join(id) }
+    }
+
+    /// Makes the group, with every controller that the guest has. One that exists is no error.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn make(&self) -> io::Result<()> {
+        let Some(parent) = self.directory.parent() else { return Err(io::ErrorKind::InvalidInput.into()) };
+        make_directory(parent)?;
+        let controllers = fs::read_to_string(parent.join("cgroup.controllers"))?;
+        let all: Vec<String> = controllers.split_whitespace().map(|name| format!("+{name}")).collect();
+        if !all.is_empty() {
+            fs::write(parent.join("cgroup.subtree_control"), all.join(" "))?;
+        }
+        make_directory(&self.directory)
+    }
+
+    /// The text of one of its files; none when the kernel has no such file, as without its controller.
+    ///
+    /// # Errors
+    /// As read(2).
+    pub fn read(&self, file: &str) -> io::Result<Option<String>> {
+        match fs::read_to_string(self.directory.join(file)) {
+            Err(error) if error.raw_os_error() == Some(rustix::io::Errno::OPNOTSUPP.raw_os_error()) => {
+                Ok(None)
+            }
+            read => absent_is_none(read),
+        }
     }
 
     /// Its directory.
@@ -62,7 +96,11 @@ impl Cgroup {
         Ok(count)
     }
 
-    fn pids(&self) -> io::Result<Vec<u32>> {
+    /// Its processes, in no order.
+    ///
+    /// # Errors
+    /// When the kernel does not tell.
+    pub fn pids(&self) -> io::Result<Vec<u32>> {
         let mut pids = Vec::new();
         for directory in self.groups()? {
             let Some(listed) = absent_is_none(fs::read_to_string(directory.join("cgroup.procs")))? else {
@@ -145,6 +183,13 @@ impl Cgroup {
             absent_is_fine(fs::remove_dir(directory))?;
         }
         Ok(())
+    }
+}
+
+fn make_directory(path: &Path) -> io::Result<()> {
+    match fs::create_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        made => made,
     }
 }
 

@@ -14,7 +14,8 @@ use virtcontainers_types::{ContainerId, ExecId};
 use super::{
     Container, State,
     cgroup::Cgroup,
-    launch::{self, LaunchError, Request},
+    hooks::Hooks,
+    launch::{self, LaunchError, Place, Request},
 };
 use crate::{
     agent::{Agent, Reservation},
@@ -33,6 +34,10 @@ pub struct Plan {
     pub spec: Spec,
     /// Mount points that the container holds.
     pub storages: Vec<PathBuf>,
+    /// The hooks that are the agent's to run.
+    pub hooks: Hooks,
+    /// Whether the specification's pid namespace is the sandbox's.
+    pub shares_pids: bool,
 }
 
 /// Makes the container. Storages stay the caller's until it succeeds.
@@ -46,6 +51,8 @@ pub async fn create(agent: &Arc<Agent>, plan: Plan) -> Result<(), CallError> {
     let (process, spec) = match made {
         Ok(made) => made,
         Err(error) => {
+            // It has not been made by now, or hinders nobody when it stays. The id is still taken.
+            Cgroup::of(id.as_str()).remove().ok();
             clear(agent, &id);
             return Err(error);
         }
@@ -57,7 +64,12 @@ pub async fn create(agent: &Arc<Agent>, plan: Plan) -> Result<(), CallError> {
         init: Arc::new(process),
         rootfs,
         process: spec.process().clone().unwrap_or_default(),
+        seccomp: spec.linux().as_ref().and_then(|linux| linux.seccomp().clone()),
         storages: plan.storages,
+        bundle,
+        annotations: spec.annotations().clone().unwrap_or_default(),
+        hooks: plan.hooks,
+        shares_pids: plan.shares_pids,
         state: Mutex::new(State::Created),
         processes: Mutex::default(),
         verb: tokio::sync::Mutex::new(()),
@@ -89,24 +101,28 @@ async fn launch_first(
         pivot: settings.pivot,
     };
     let exec = plan.exec.as_ref().map_or(id.as_str(), ExecId::as_str).to_owned();
-    let process = launch_with(agent, request, terminal, exec).await;
+    let process = launch_with(agent, request, None, terminal, exec).await;
     let rootfs = spec.root().as_ref().map(|root| root.path().clone()).unwrap_or_default();
     match process {
         Ok(process) => Ok((process, spec)),
-        Err(error) => Err(super::exec::diagnose(&rootfs, spec.process().as_ref(), error)),
+        Err(error) => {
+            let mounts = spec.mounts().as_deref().unwrap_or_default();
+            Err(super::exec::diagnose(&rootfs, mounts, spec.process().as_ref(), error))
+        }
     }
 }
 
-/// Launches `request` with pipes, or with the terminal that was prepared for it.
+/// Launches `request`, in a running container if there is a `place`, with pipes or with the terminal that was prepared for it.
 pub(super) async fn launch_with(
     agent: &Agent,
     request: Request,
+    place: Option<Place>,
     terminal: Option<Terminal>,
     exec: String,
 ) -> Result<Process, CallError> {
     let process = match terminal {
         Some(terminal) => {
-            let (pid, exit) = agent.launcher().launch(&request, None).await?;
+            let (pid, exit) = agent.launcher().launch(&request, place, None).await?;
             let master = launch::take_terminal(&terminal.socket)?;
             let stdio =
                 Stdio::terminal(master, terminal.size).map_err(LaunchError::io("set up the terminal"))?;
@@ -114,7 +130,7 @@ pub(super) async fn launch_with(
         }
         None => {
             let (child, stdio) = Stdio::pipes().map_err(LaunchError::io("make the standard streams"))?;
-            let (pid, exit) = agent.launcher().launch(&request, Some(child)).await?;
+            let (pid, exit) = agent.launcher().launch(&request, place, Some(child)).await?;
             Process::new(exec, pid, exit, stdio)
         }
     };

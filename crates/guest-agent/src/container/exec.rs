@@ -7,17 +7,18 @@ use std::{
     sync::Arc,
 };
 
-use oci_spec::runtime::Process as OciProcess;
+use oci_spec::runtime::{Mount, Process as OciProcess};
+use rustix::io::Errno;
 use virtcontainers_types::ExecId;
 
 use super::{
     Container, State,
     create::{Terminal, launch_with},
-    launch::{LaunchError, Request},
+    launch::{Enter, LaunchError, Place, Request, Step},
     spec, user,
     user::StringUser,
 };
-use crate::{agent::Agent, error::CallError};
+use crate::{agent::Agent, error::CallError, sys::namespace};
 
 /// Executes `process`; it runs when this returns.
 ///
@@ -52,7 +53,7 @@ pub async fn exec(
         }
         Err(error) => {
             container.table().forget(id.as_str());
-            Err(diagnose(&container.rootfs, Some(&process), error))
+            Err(diagnose(&container.rootfs, &[], Some(&process), error))
         }
     }
 }
@@ -63,14 +64,21 @@ async fn launch_in(
     id: &ExecId,
     process: OciProcess,
 ) -> Result<crate::process::Process, CallError> {
-    let terminal = Terminal::wanted(agent, &process)?;
-    let request = Request::Exec {
-        id: container.id.to_string(),
-        states: agent.settings().states(),
-        console: terminal.as_ref().map(|terminal| terminal.path.clone()),
-        process: Box::new(process),
+    let init = container.init();
+    let directory = container.cgroup().directory();
+    let place = Place {
+        init: agent
+            .reaper()
+            .pidfd(init.pid())
+            .map_err(CallError::io("find the first process of", directory))?,
+        cgroup: File::open(directory).map_err(CallError::io("open", directory))?.into(),
     };
-    launch_with(agent, request, terminal, id.to_string()).await
+    let users = namespace::has_own_users(init.pid()).map_err(CallError::io("look into", directory))?;
+    let terminal = Terminal::wanted(agent, &process)?;
+    let console = terminal.as_ref().map(|terminal| terminal.path.clone());
+    let request =
+        Request::Enter(Box::new(Enter { process, seccomp: container.seccomp.clone(), console, users }));
+    launch_with(agent, request, Some(place), terminal, id.to_string()).await
 }
 
 /// An executed process must not have more rights than the container because the request is silent about them.
@@ -86,14 +94,57 @@ fn inherit(process: &mut OciProcess, first: &OciProcess) {
     }
 }
 
-/// Why a launch failed, from what can be seen afterwards: an executable that is not in the container's root is the
-/// usual reason, and the host wants to know it from others.
-pub(super) fn diagnose(rootfs: &Path, process: Option<&OciProcess>, error: CallError) -> CallError {
-    if !matches!(error, CallError::Launch(LaunchError::Failed(_))) {
-        return error;
+/// Why a launch failed, in the host's terms, where the container's root tells: a missing executable is the usual reason,
+/// and the host wants to know it from others. What lies below one of `mounts` cannot be seen there.
+pub(super) fn diagnose(
+    rootfs: &Path,
+    mounts: &[Mount],
+    process: Option<&OciProcess>,
+    error: CallError,
+) -> CallError {
+    let (CallError::Launch(launch), Some(process)) = (&error, process) else { return error };
+    let cause = match launch {
+        LaunchError::Stopped(stopped) => match (stopped.step, stopped.errno.map(Errno::from_raw_os_error)) {
+            (Step::WorkingDirectory, _) => return lost(process, stopped.reason.clone()),
+            (Step::Program, Some(Errno::NOENT)) => search(rootfs, process),
+            (Step::Program, Some(Errno::ACCESS)) => Some(Program::NotExecutable),
+            _ => None,
+        },
+        LaunchError::Failed(reason) => {
+            let visible = !mounts.iter().any(|mount| process.cwd().starts_with(mount.destination()));
+            if visible && user::open_in_root(rootfs, process.cwd()).is_err() {
+                return lost(process, reason.clone());
+            }
+            search(rootfs, process)
+        }
+        LaunchError::Refused(_)
+        | LaunchError::WorkingDirectory { .. }
+        | LaunchError::WorkerEnded
+        | LaunchError::Timeout
+        | LaunchError::Io { .. }
+        | LaunchError::Garbled(_) => None,
+    };
+    let name = process.args().iter().flatten().next().cloned().unwrap_or_default();
+    match cause {
+        Some(Program::Absent) => CallError::NoExecutable(name),
+        Some(Program::NotExecutable) => CallError::NotExecutable(name),
+        None => error,
     }
-    let Some(process) = process else { return error };
-    let Some(name) = process.args().as_ref().and_then(|args| args.first()) else { return error };
+}
+
+fn lost(process: &OciProcess, reason: String) -> CallError {
+    LaunchError::WorkingDirectory { path: process.cwd().clone(), reason }.into()
+}
+
+/// What is wrong with a program.
+enum Program {
+    Absent,
+    NotExecutable,
+}
+
+/// Looks for the process's program in the container's root; none when nothing is wrong with it.
+fn search(rootfs: &Path, process: &OciProcess) -> Option<Program> {
+    let name = process.args().as_ref()?.first()?;
     let path =
         process.env().iter().flatten().find_map(|entry| entry.strip_prefix("PATH=")).unwrap_or_default();
     let candidates: Vec<String> = if name.contains('/') {
@@ -104,10 +155,10 @@ pub(super) fn diagnose(rootfs: &Path, process: Option<&OciProcess>, error: CallE
     let mut found =
         candidates.iter().filter_map(|file| user::open_in_root(rootfs, Path::new(file)).ok()).peekable();
     if found.peek().is_none() {
-        return CallError::NoExecutable(name.clone());
+        return Some(Program::Absent);
     }
     let executable = |file: OwnedFd| {
         File::from(file).metadata().is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0)
     };
-    if found.any(executable) { error } else { CallError::NotExecutable(name.clone()) }
+    if found.any(executable) { None } else { Some(Program::NotExecutable) }
 }

@@ -1,12 +1,14 @@
-//! The agent's side of a launch: a fresh process of this binary does what forks, see [`super::worker`].
+//! The agent's side of a launch: what forks is a process of its own with one thread, see [`super::worker`].
 //!
-//! They talk over a socket that is the worker's standard input: the request goes in with the workload's standard
-//! streams attached, one [`Reply`] comes back. A worker that dies first is a failed launch.
+//! That process stays, so that a launch costs a fork and not the start of a program. It is a fresh process of this binary:
+//! nothing of the agent's memory and none of its threads is in it. Each launch has a socket of its own for its answers.
+
+mod message;
 
 use std::{
     io,
     os::{
-        fd::{AsFd as _, OwnedFd},
+        fd::{AsFd as _, BorrowedFd, OwnedFd},
         unix::net::UnixStream as StdUnixStream,
     },
     path::PathBuf,
@@ -18,70 +20,29 @@ use std::{
     time::Duration,
 };
 
-use serde::{Deserialize, Serialize};
 use tokio::{io::AsyncReadExt as _, net::UnixStream, sync::Semaphore};
 use ttrpc::Code;
 
 use crate::{
     process::ChildStdio,
-    reaper::{Exit, Reaper},
-    sys::{self, passing},
+    reaper::{Exit, Expectation, Reaper},
+    sys::passing,
 };
 
-/// Longest message between agent and worker, in bytes. An exec's process travels in it.
-pub(crate) const MAX_MESSAGE: usize = 4 << 20;
+pub use message::{Enter, Request, Step, Stopped};
+pub(crate) use message::{MAX_MESSAGE, Reply, answer, receive};
 
-/// Launches at the same time.
-const MAX_LAUNCHES: usize = 4;
+/// Launches at the same time. Each is a process with memory of its own, and they share the guest's processors.
+const MAX_LAUNCHES: usize = 16;
 
-/// How long a worker may take: a backstop against a file system that hangs.
+/// How long a launch may take: a backstop against a file system that hangs.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// The first argument of a worker's command line.
+/// How long it may take to hear what an ended process has said.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// The first argument of the launching process's command line.
 pub const WORKER_ARGUMENT: &str = "container";
-
-/// What a worker is asked to do.
-#[derive(Debug, Serialize, Deserialize)]
-pub enum Request {
-    /// Create a container from its bundle.
-    Create {
-        /// Its id.
-        id: String,
-        /// The directory with its `config.json`.
-        bundle: PathBuf,
-        /// `libcontainer`'s directory of states.
-        states: PathBuf,
-        /// The socket that takes the terminal, if there is to be one.
-        console: Option<PathBuf>,
-        /// Whether the root can be pivoted; in an initramfs it cannot.
-        pivot: bool,
-    },
-    /// Execute a process in a running container.
-    Exec {
-        /// The container's id.
-        id: String,
-        /// As above.
-        states: PathBuf,
-        /// As above.
-        console: Option<PathBuf>,
-        /// The OCI process.
-        process: Box<oci_spec::runtime::Process>,
-    },
-}
-
-/// What a worker answers.
-#[derive(Debug, Serialize, Deserialize)]
-pub enum Reply {
-    /// The process exists and will be the agent's child.
-    Launched {
-        /// Its pid in the guest.
-        pid: u32,
-    },
-    /// The request was at fault.
-    Refused(String),
-    /// Something failed.
-    Failed(String),
-}
 
 /// Why a launch failed.
 #[derive(Debug, thiserror::Error)]
@@ -93,16 +54,24 @@ pub enum LaunchError {
     /// `libcontainer` failed.
     #[error("could not launch the process: {0}")]
     Failed(String),
-    /// The worker ended without an answer.
-    #[error("the launching process ended with code {code} before it answered: see the guest's console")]
-    WorkerEnded {
-        /// Its exit code.
-        code: i32,
+    /// A process for a running container failed before its program.
+    #[error("could not {}: {}", .0.step.doing(), .0.reason)]
+    Stopped(Stopped),
+    /// The working directory cannot be entered.
+    #[error("the working directory `{}` cannot be entered in the container: {reason}", path.display())]
+    WorkingDirectory {
+        /// The directory.
+        path: PathBuf,
+        /// How it failed.
+        reason: String,
     },
-    /// The worker answered nothing.
+    /// The launching process ended without an answer.
+    #[error("the launching process ended before it answered: see the guest's console")]
+    WorkerEnded,
+    /// The launching process answered nothing.
     #[error("timed out after {} s waiting for the launching process", PATIENCE.as_secs())]
     Timeout,
-    /// The worker or the socket to it failed.
+    /// The launching process or the socket to it failed.
     #[error("could not {doing}: {source}")]
     Io {
         /// What was tried.
@@ -111,7 +80,7 @@ pub enum LaunchError {
         #[source]
         source: io::Error,
     },
-    /// The worker's answer is not one.
+    /// The launching process's answer is not one.
     #[error("the launching process answered what is no answer")]
     Garbled(#[from] serde_json::Error),
 }
@@ -121,9 +90,11 @@ impl LaunchError {
     #[must_use]
     pub fn code(&self) -> Code {
         match self {
-            Self::Refused(_) => Code::INVALID_ARGUMENT,
+            Self::Refused(_) | Self::WorkingDirectory { .. } => Code::INVALID_ARGUMENT,
             Self::Timeout => Code::DEADLINE_EXCEEDED,
-            Self::Failed(_) | Self::WorkerEnded { .. } | Self::Io { .. } | Self::Garbled(_) => Code::INTERNAL,
+            Self::Failed(_) | Self::Stopped(_) | Self::WorkerEnded | Self::Io { .. } | Self::Garbled(_) => {
+                Code::INTERNAL
+            }
         }
     }
 
@@ -132,31 +103,39 @@ impl LaunchError {
     }
 }
 
-/// Launches processes. One worker waits ahead of its request, so that a launch does not wait for a program to load.
+/// The container that a process is to enter.
+#[derive(Debug)]
+pub struct Place {
+    /// A pidfd of its first process.
+    pub init: OwnedFd,
+    /// The directory of its cgroup.
+    pub cgroup: OwnedFd,
+}
+
+/// Launches processes.
 #[derive(Debug)]
 pub struct Launcher {
     reaper: Arc<Reaper>,
-    /// Each worker is a process with memory of its own.
     places: Semaphore,
-    spare: Mutex<Option<Worker>>,
+    worker: Mutex<Option<Worker>>,
     consoles: AtomicU64,
 }
 
+/// The launching process.
 #[derive(Debug)]
 struct Worker {
-    pid: u32,
     exit: Exit,
     socket: StdUnixStream,
 }
 
 impl Launcher {
-    /// A launcher without a spare worker.
+    /// A launcher without a launching process.
     #[must_use]
     pub fn new(reaper: Arc<Reaper>) -> Self {
         Self {
             reaper,
             places: Semaphore::new(MAX_LAUNCHES),
-            spare: Mutex::default(),
+            worker: Mutex::default(),
             consoles: AtomicU64::default(),
         }
     }
@@ -166,55 +145,66 @@ impl Launcher {
         self.consoles.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Launches what `request` says with the given standard streams; none when it gets a terminal.
+    /// Launches what `request` says, in a container if it is to enter one, with the given standard streams; none when it
+    /// gets a terminal.
     ///
     /// # Errors
     /// [`LaunchError`].
     pub async fn launch(
         &self,
         request: &Request,
+        place: Option<Place>,
         stdio: Option<ChildStdio>,
     ) -> Result<(u32, Exit), LaunchError> {
-        let message = serde_json::to_vec(request)?;
+        let message = message::frame(request).map_err(LaunchError::io("describe the launch"))?;
         let _place = self.places.acquire().await;
         let expectation = self.reaper.expect();
-        let worker = match self.take_spare() {
-            Some(worker) => worker,
-            None => self.start_worker()?,
-        };
-        send(&worker.socket, &message, stdio).map_err(LaunchError::io("send the request"))?;
-        let mut socket = UnixStream::from_std(worker.socket).map_err(LaunchError::io("watch the socket"))?;
-        let reply = tokio::time::timeout(PATIENCE, reply(&mut socket, &worker.exit)).await;
-        self.prepare();
-        match reply {
-            Ok(Ok(Reply::Launched { pid })) => Ok((pid, expectation.claim(pid))),
-            Ok(Ok(Reply::Refused(reason))) => Err(LaunchError::Refused(reason)),
-            Ok(Ok(Reply::Failed(reason))) => Err(LaunchError::Failed(reason)),
-            Ok(Err(error)) => Err(error),
+        let (ours, theirs) = StdUnixStream::pair().map_err(LaunchError::io("make a socket pair"))?;
+        let mut fds = vec![theirs.as_fd()];
+        fds.extend(place.iter().flat_map(|place| [place.init.as_fd(), place.cgroup.as_fd()]));
+        fds.extend(stdio.iter().flat_map(|stdio| &stdio.0).map(OwnedFd::as_fd));
+        self.ask(&message, &fds)?;
+        drop((theirs, place, stdio));
+        let watch = "watch the launching process";
+        ours.set_nonblocking(true).map_err(LaunchError::io(watch))?;
+        let socket = UnixStream::from_std(ours).map_err(LaunchError::io(watch))?;
+        let mut answers = Answers { socket, expectation, forked: None };
+        match tokio::time::timeout(PATIENCE, answers.outcome(request)).await {
+            Ok(outcome) => outcome,
             Err(_elapsed) => {
-                // Gone already is as good.
-                self.reaper.signal(worker.pid, rustix::process::Signal::KILL.as_raw().cast_unsigned()).ok();
+                if let Some((pid, _)) = answers.forked {
+                    // Gone already is as good.
+                    self.reaper.signal(pid, rustix::process::Signal::KILL.as_raw().cast_unsigned()).ok();
+                }
                 Err(LaunchError::Timeout)
             }
         }
     }
 
-    /// Starts a spare worker if there is none. Without one, launches are slower and nothing else.
+    /// Starts the launching process if there is none, so that the first launch does not have to.
     pub fn prepare(&self) {
-        let mut spare = self.lock();
-        if spare.as_ref().is_none_or(|worker| worker.exit.code().is_some()) {
-            *spare = self.start_worker().ok();
+        let mut worker = self.lock();
+        if worker.as_ref().is_none_or(|worker| worker.exit.code().is_some()) {
+            *worker = self.start_worker().ok();
         }
     }
 
-    fn take_spare(&self) -> Option<Worker> {
-        self.lock().take().filter(|worker| worker.exit.code().is_none())
+    /// Hands a request to the launching process; one that has ended is replaced.
+    fn ask(&self, message: &[u8], fds: &[BorrowedFd<'_>]) -> Result<(), LaunchError> {
+        let mut place = self.lock();
+        if let Some(worker) = place.as_ref().filter(|worker| worker.exit.code().is_none())
+            && passing::send(&worker.socket, message, fds).is_ok()
+        {
+            return Ok(());
+        }
+        let worker = place.insert(self.start_worker()?);
+        passing::send(&worker.socket, message, fds).map_err(LaunchError::io("send the request"))
     }
 
     fn start_worker(&self) -> Result<Worker, LaunchError> {
         let (ours, theirs) = StdUnixStream::pair().map_err(LaunchError::io("make a socket pair"))?;
         let expectation = self.reaper.expect();
-        // posix_spawn(3) without a fork of the agent's memory: no hooks, and descriptors travel in the message.
+        // posix_spawn(3) without a fork of the agent's memory: no hooks, and descriptors travel in the messages.
         let child = Command::new("/proc/self/exe")
             .arg(WORKER_ARGUMENT)
             .env_clear()
@@ -222,32 +212,61 @@ impl Launcher {
             .stdout(CommandStdio::null())
             .spawn()
             .map_err(LaunchError::io("start the launching process"))?;
-        Ok(Worker { pid: child.id(), exit: expectation.claim(child.id()), socket: ours })
+        Ok(Worker { exit: expectation.claim(child.id()), socket: ours })
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Worker>> {
-        self.spare.lock().unwrap_or_else(PoisonError::into_inner)
+        self.worker.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Sends length, message and streams. The worker reads at once, so a message larger than the socket's buffer only
-/// blocks for as long.
-fn send(socket: &StdUnixStream, message: &[u8], stdio: Option<ChildStdio>) -> io::Result<()> {
-    let mut framed = u32::try_from(message.len()).map_err(io::Error::other)?.to_le_bytes().to_vec();
-    framed.extend_from_slice(message);
-    let fds: Vec<_> = stdio.iter().flat_map(|stdio| &stdio.0).map(|fd| fd.as_fd()).collect();
-    passing::send(socket, &framed, &fds)?;
-    socket.set_nonblocking(true)
+/// The answers to one request.
+struct Answers {
+    socket: UnixStream,
+    expectation: Expectation,
+    forked: Option<(u32, Exit)>,
 }
 
-/// The worker's answer. Nobody but the worker keeps its side of the socket open, so its death is an end of file.
-async fn reply(socket: &mut UnixStream, exit: &Exit) -> Result<Reply, LaunchError> {
-    match read_framed(socket).await {
-        Ok(bytes) => Ok(serde_json::from_slice(&bytes)?),
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-            Err(LaunchError::WorkerEnded { code: exit.wait().await })
+impl Answers {
+    async fn outcome(&mut self, request: &Request) -> Result<(u32, Exit), LaunchError> {
+        let creates = match request {
+            Request::Create { .. } => true,
+            Request::Enter(_) => false,
+        };
+        loop {
+            let reply = if creates { self.next_while_it_lives().await } else { self.next().await }?;
+            match reply {
+                Some(Reply::Forked { pid }) => self.forked = Some((pid, self.expectation.claim(pid))),
+                Some(Reply::Created { pid }) => return Ok((pid, self.expectation.claim(pid))),
+                Some(Reply::Refused(reason)) => return Err(LaunchError::Refused(reason)),
+                Some(Reply::Failed(reason)) => return Err(LaunchError::Failed(reason)),
+                Some(Reply::Stopped(stopped)) => return Err(LaunchError::Stopped(stopped)),
+                // The process runs its program: nobody has the other side any more.
+                None if !creates => return self.forked.take().ok_or(LaunchError::WorkerEnded),
+                None => return Err(LaunchError::WorkerEnded),
+            }
         }
-        Err(error) => Err(LaunchError::io("read the answer")(error)),
+    }
+
+    /// As [`Self::next`], and the end once the forked process has ended: what it has made may have the socket still.
+    async fn next_while_it_lives(&mut self) -> Result<Option<Reply>, LaunchError> {
+        let Some((_, exit)) = self.forked.clone() else { return self.next().await };
+        tokio::select! {
+            biased;
+            reply = self.next() => return reply,
+            _code = exit.wait() => {}
+        }
+        // What it said last is there by now, but the runtime may not have heard of it yet.
+        tokio::time::timeout(LAST_WORDS, self.next()).await.unwrap_or(Ok(None))
+    }
+
+    /// The next answer; none at the end.
+    async fn next(&mut self) -> Result<Option<Reply>, LaunchError> {
+        match read_framed(&mut self.socket).await {
+            Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
+            Err(error) => Err(LaunchError::io("read the answer")(error)),
+        }
     }
 }
 
@@ -271,6 +290,6 @@ pub(crate) fn take_terminal(
     let doing = "take the process's terminal";
     let (socket, _) = console.accept().map_err(LaunchError::io(doing))?;
     let mut name = [0; 256];
-    let (_, mut fds) = sys::passing::receive(&socket, &mut name).map_err(LaunchError::io(doing))?;
+    let (_, mut fds) = passing::receive(&socket, &mut name).map_err(LaunchError::io(doing))?;
     fds.pop().ok_or_else(|| LaunchError::io(doing)(io::ErrorKind::UnexpectedEof.into()))
 }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::{Instant, timeout_at};
 
-use super::{Container, create};
+use super::{Container, create, hooks};
 use crate::{agent::Agent, error::CallError};
 
 /// How long the kernel may take to end what was killed, unless the request says.
@@ -53,10 +53,12 @@ pub async fn remove(
         }
     }
     container.cgroup.remove().map_err(CallError::io("remove", group))?;
-    for mount_point in &container.storages {
+    for mount_point in container.storages.iter().rev() {
         agent.storages().release(mount_point).await?;
     }
+    agent.ooms().unwatch(&container.id);
     create::clear(agent, &container.id);
     agent.forget(&container.id);
+    hooks::after_stop(agent.reaper(), container).await;
     Ok(())
 }

@@ -1,95 +1,153 @@
-//! The worker's side of a launch: a single-threaded process that does one thing with `libcontainer` and ends.
+//! The launching process: it has one thread, never runs the agent's runtime, and forks for each request.
 //!
-//! It never runs the agent's runtime. Its standard input is the socket to the agent; `libcontainer` replaces it in
-//! the workload, so the socket closes with the worker.
+//! Its standard input is the socket to the agent, whose children the forked processes are. What is asked for is done in
+//! them, so that nothing of one launch is left for the next; for the way into a running container see [`super::enter`].
 
 use std::{
     error::Error,
-    io::{self, Write as _},
-    os::fd::{AsFd, OwnedFd},
+    io,
+    os::fd::{AsFd as _, OwnedFd},
     path::{Path, PathBuf},
     process::ExitCode,
 };
 
 use libcontainer::{
-    container::builder::ContainerBuilder, error::LibcontainerError, syscall::syscall::SyscallType,
+    container::builder::ContainerBuilder,
+    error::LibcontainerError,
+    syscall::syscall::SyscallType,
+    workload::{self, Executor, ExecutorError, ExecutorValidationError},
 };
-use rustix::fs::MemfdFlags;
+use oci_spec::runtime::Spec;
+use rustix::process::DumpableBehavior;
 
-use super::launch::{MAX_MESSAGE, Reply, Request};
-use crate::sys::passing;
+use super::{
+    enter,
+    launch::{self, Enter, Reply, Request},
+};
+use crate::sys::{
+    fork::{self, Side},
+    limits, namespace,
+};
 
-/// Reads the request from standard input, does it and answers there.
+/// Serves requests until the agent is gone.
 #[must_use]
 pub fn main() -> ExitCode {
-    let socket = io::stdin();
-    let reply = match receive(&socket) {
-        Ok((request, stdio)) => perform(request, stdio),
-        Err(error) => Reply::Failed(format!("the request could not be read: {error}")),
-    };
-    match answer(&socket, &reply) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(_agent_gone) => ExitCode::FAILURE,
+    // A process on its way into a container must not be looked into by those who are there already.
+    if rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).is_err() {
+        return ExitCode::FAILURE;
     }
-}
-
-fn receive(socket: &io::Stdin) -> io::Result<(Request, Vec<OwnedFd>)> {
-    let mut length = [0; 4];
-    let (read, stdio) = passing::receive(socket.as_fd(), &mut length)?;
-    if read < length.len() {
-        return Err(io::ErrorKind::UnexpectedEof.into());
-    }
-    let length = u32::from_le_bytes(length) as usize;
-    if length > MAX_MESSAGE {
-        return Err(io::ErrorKind::InvalidData.into());
-    }
-    let mut message = vec![0; length];
-    let mut filled = 0;
-    while filled < length {
-        match rustix::io::read(socket.as_fd(), &mut message[filled..])? {
-            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-            count => filled += count,
+    // Workloads have limits of their own, or the usual ones.
+    limits::hold_few_descriptors().ok();
+    let agent = io::stdin();
+    loop {
+        match launch::receive::<Request>(agent.as_fd()) {
+            Ok(Some((request, fds))) => {
+                if let Some(code) = serve(request, fds) {
+                    return code;
+                }
+            }
+            Ok(None) => return ExitCode::SUCCESS,
+            Err(_garbled) => return ExitCode::FAILURE,
         }
     }
-    Ok((serde_json::from_slice(&message)?, stdio))
 }
 
-fn answer(socket: &io::Stdin, reply: &Reply) -> io::Result<()> {
-    let message = serde_json::to_vec(reply)?;
-    let mut framed = u32::try_from(message.len()).map_err(io::Error::other)?.to_le_bytes().to_vec();
-    framed.extend_from_slice(&message);
-    passing::send(socket.as_fd(), &framed, &[])
-}
-
-fn perform(request: Request, stdio: Vec<OwnedFd>) -> Reply {
-    let launched = match request {
-        Request::Create { id, bundle, states, console, pivot } => builder(&id, &states, console, stdio)
-            .and_then(|builder| {
-                let container = builder
-                    .as_init(bundle)
-                    .with_systemd(false)
-                    .with_detach(true)
-                    .with_no_pivot(!pivot)
-                    .build()?;
-                Ok(container.pid().map(|pid| pid.as_raw()))
-            }),
-        Request::Exec { id, states, console, process } => {
-            let described = match describe(&process) {
-                Ok(described) => described,
-                Err(error) => return Reply::Failed(format!("the process could not be described: {error}")),
-            };
-            builder(&id, &states, console, stdio).and_then(|builder| {
-                let pid =
-                    builder.as_tenant().with_detach(true).with_process(Some(&described.path)).build()?;
-                Ok(Some(pid.as_raw()))
+/// Forks for a request; the exit code of the child, on its side.
+fn serve(request: Request, fds: Vec<OwnedFd>) -> Option<ExitCode> {
+    let mut fds = fds.into_iter();
+    let answers = fds.next()?;
+    let task = match Task::new(request, fds) {
+        Ok(task) => task,
+        Err(reason) => return say(&answers, Reply::Failed(reason)),
+    };
+    match task.fork() {
+        Ok(Side::Child) => {
+            let reply = task.perform();
+            // The agent may be gone; then nobody wants to know.
+            launch::answer(&answers, &reply).ok();
+            Some(match reply {
+                Reply::Forked { .. } | Reply::Created { .. } => ExitCode::SUCCESS,
+                Reply::Refused(_) | Reply::Failed(_) | Reply::Stopped(_) => ExitCode::FAILURE,
             })
         }
-    };
-    match launched {
-        Ok(Some(pid)) => Reply::Launched { pid: pid.cast_unsigned() },
-        Ok(None) => Reply::Failed("the launched process has no pid".to_owned()),
-        Err(error) if is_refusal(&error) => Reply::Refused(chain(&error)),
-        Err(error) => Reply::Failed(chain(&error)),
+        Ok(Side::Parent { child }) => say(&answers, Reply::Forked { pid: child }),
+        Err(error) => say(&answers, Reply::Failed(format!("could not fork: {error}"))),
+    }
+}
+
+/// Answers in the launching process, which goes on whether it is heard or not.
+fn say(answers: &OwnedFd, reply: Reply) -> Option<ExitCode> {
+    launch::answer(answers, &reply).ok();
+    None
+}
+
+/// A request with its descriptors.
+enum Task {
+    Create {
+        id: String,
+        bundle: PathBuf,
+        states: PathBuf,
+        console: Option<PathBuf>,
+        pivot: bool,
+        stdio: Vec<OwnedFd>,
+    },
+    Enter {
+        enter: Box<Enter>,
+        init: OwnedFd,
+        cgroup: OwnedFd,
+        stdio: Vec<OwnedFd>,
+    },
+}
+
+impl Task {
+    fn new(request: Request, mut fds: impl Iterator<Item = OwnedFd>) -> Result<Self, String> {
+        match request {
+            Request::Create { id, bundle, states, console, pivot } => {
+                Ok(Self::Create { id, bundle, states, console, pivot, stdio: fds.collect() })
+            }
+            Request::Enter(enter) => match (fds.next(), fds.next()) {
+                (Some(init), Some(cgroup)) => Ok(Self::Enter { enter, init, cgroup, stdio: fds.collect() }),
+                (_, _) => Err("the request came without the container".to_owned()),
+            },
+        }
+    }
+
+    fn fork(&self) -> io::Result<Side> {
+        match self {
+            Self::Create { .. } => {
+                namespace::bear_children_here()?;
+                fork::sibling(None)
+            }
+            Self::Enter { init, cgroup, .. } => {
+                namespace::bear_children_in(init.as_fd())?;
+                fork::sibling(Some(cgroup.as_fd()))
+            }
+        }
+    }
+
+    /// Does it, in the child. A process that enters a container does not come back when all goes well.
+    fn perform(self) -> Reply {
+        match self {
+            Self::Create { id, bundle, states, console, pivot, stdio } => {
+                let built = builder(&id, &states, console, stdio).and_then(|builder| {
+                    builder
+                        .as_init(bundle)
+                        .with_systemd(false)
+                        .with_detach(true)
+                        .with_no_pivot(!pivot)
+                        .build()
+                });
+                match built.map(|container| container.pid()) {
+                    Ok(Some(pid)) => Reply::Created { pid: pid.as_raw().cast_unsigned() },
+                    Ok(None) => Reply::Failed("the created process has no pid".to_owned()),
+                    Err(error) if is_refusal(&error) => Reply::Refused(chain(&error)),
+                    Err(error) => Reply::Failed(chain(&error)),
+                }
+            }
+            Self::Enter { enter, init, stdio, .. } => match enter::enter(&enter, &init, &stdio) {
+                Err(stopped) => Reply::Stopped(stopped),
+            },
+        }
     }
 }
 
@@ -112,6 +170,7 @@ fn builder(
     stdio: Vec<OwnedFd>,
 ) -> Result<ContainerBuilder, LibcontainerError> {
     let mut builder = ContainerBuilder::new(id.to_owned(), SyscallType::default())
+        .with_executor(Program)
         .with_root_path(states)?
         .with_console_socket(console);
     let mut stdio = stdio.into_iter();
@@ -121,17 +180,19 @@ fn builder(
     Ok(builder)
 }
 
-/// A process description as `libcontainer` wants it: a file. Here one without a name.
-struct Described {
-    path: PathBuf,
-    _file: std::fs::File,
-}
+/// How `libcontainer` becomes the program: as processes do that enter later. Its own way leaves broken pipes ignored.
+#[derive(Debug, Clone, Copy)]
+struct Program;
 
-fn describe(process: &oci_spec::runtime::Process) -> io::Result<Described> {
-    use std::os::fd::AsRawFd as _;
-    let mut file = std::fs::File::from(rustix::fs::memfd_create("process.json", MemfdFlags::CLOEXEC)?);
-    file.write_all(&serde_json::to_vec(process)?)?;
-    Ok(Described { path: format!("/proc/self/fd/{}", file.as_raw_fd()).into(), _file: file })
+impl Executor for Program {
+    fn exec(&self, spec: &Spec) -> Result<(), ExecutorError> {
+        let process = spec.process().as_ref().ok_or(ExecutorError::InvalidArg)?;
+        Err(ExecutorError::Execution(enter::execute(process).into()))
+    }
+
+    fn validate(&self, spec: &Spec) -> Result<(), ExecutorValidationError> {
+        workload::default::get_executor().validate(spec)
+    }
 }
 
 /// An error with its causes, each said once.

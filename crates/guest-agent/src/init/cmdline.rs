@@ -2,7 +2,7 @@
 
 use std::{fs, io};
 
-use virtcontainers_agent_protocol::kernel_parameters;
+use virtcontainers_agent_protocol::{kernel_parameters, ports};
 
 /// Where the kernel shows it.
 pub const PATH: &str = "/proc/cmdline";
@@ -89,6 +89,31 @@ impl Cmdline {
     #[must_use]
     pub fn debug(&self) -> bool {
         self.has(kernel_parameters::DEBUG)
+    }
+
+    /// The level from which on the agent is to log, as it was given.
+    #[must_use]
+    pub fn log_level(&self) -> Option<&str> {
+        self.value(kernel_parameters::KATA_LOG)
+    }
+
+    /// The vsock port of the log.
+    #[must_use]
+    pub fn log_port(&self) -> u32 {
+        self.port(kernel_parameters::KATA_LOG_PORT).unwrap_or(ports::AGENT_LOG)
+    }
+
+    /// The vsock port of the debug console, if there shall be one.
+    #[must_use]
+    pub fn debug_console_port(&self) -> Option<u32> {
+        let asked =
+            self.has(kernel_parameters::DEBUG_CONSOLE) || self.has(kernel_parameters::KATA_DEBUG_CONSOLE);
+        asked.then(|| self.port(kernel_parameters::KATA_DEBUG_CONSOLE_PORT).unwrap_or(ports::DEBUG_CONSOLE))
+    }
+
+    /// A port other than 0, which says that there is none of one's own.
+    fn port(&self, name: &str) -> Option<u32> {
+        self.value(name)?.parse().ok().filter(|port| *port != 0)
     }
 
     /// The parameters of module `name` (`<module>.<parameter>=<value>`), as finit_module(2) wants them. Dashes and

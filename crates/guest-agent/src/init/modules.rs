@@ -17,6 +17,9 @@ use super::cmdline::Cmdline;
 /// The list in the initrd.
 pub const LIST: &str = "/etc/vc-modules";
 
+/// Where the kernel shows modules that are loaded, and most of those built in.
+const PRESENT: &str = "/sys/module";
+
 /// A module could not be loaded.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -35,6 +38,22 @@ pub enum ModuleError {
         #[source]
         source: io::Error,
     },
+    /// The initrd has no such module, and the kernel has none built in.
+    #[error(
+        "kernel module `{0}` is not in the guest image, and not built into its kernel: use an image that has it"
+    )]
+    Unknown(String),
+}
+
+impl ModuleError {
+    /// The status code of an answer that fails for it.
+    #[must_use]
+    pub fn code(&self) -> ttrpc::Code {
+        match self {
+            Self::Unknown(_) => ttrpc::Code::INVALID_ARGUMENT,
+            Self::List(_) | Self::Load { .. } => ttrpc::Code::INTERNAL,
+        }
+    }
 }
 
 /// A module and its role.
@@ -95,6 +114,35 @@ impl Modules {
                 load(module)?;
                 loaded.insert(module.path.clone());
             }
+        }
+        Ok(())
+    }
+
+    /// Loads the one module `name` with `parameters` besides the command line's, and what it depends on before: that
+    /// stands before it in the list of its role. One that is loaded or built in already is as good.
+    ///
+    /// # Errors
+    /// [`ModuleError`].
+    pub fn probe(&self, name: &str, parameters: &str) -> Result<(), ModuleError> {
+        let is_named = |module: &&Module| {
+            let stem = module.path.file_stem().unwrap_or_default().to_string_lossy();
+            stem.replace('-', "_") == name.replace('-', "_")
+        };
+        let Some(wanted) = self.list.iter().find(is_named) else {
+            let present = Path::new(PRESENT).join(name.replace('-', "_")).is_dir();
+            return if present { Ok(()) } else { Err(ModuleError::Unknown(name.to_owned())) };
+        };
+        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        for module in self.of(&wanted.role).take_while(|module| module.path != wanted.path).chain([wanted]) {
+            if loaded.contains(&module.path) {
+                continue;
+            }
+            let mut module = module.clone();
+            if module.path == wanted.path && !parameters.is_empty() {
+                module.parameters = format!("{} {parameters}", module.parameters).trim_start().to_owned();
+            }
+            load(&module)?;
+            loaded.insert(module.path);
         }
         Ok(())
     }

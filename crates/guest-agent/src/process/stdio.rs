@@ -12,7 +12,7 @@ use tokio::io::Interest;
 use super::stream::{self, End, InputStream, OutputStream};
 
 /// Bytes that the kernel holds of each output stream: what one read over a slow transport may bring.
-const OUTPUT_PIPE: usize = 256 * 1024;
+const OUTPUT_PIPE: usize = 512 * 1024;
 
 /// The process's ends: standard input, output and error, to be closed here once the process has them.
 #[derive(Debug)]

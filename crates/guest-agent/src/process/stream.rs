@@ -6,7 +6,10 @@
 use std::{
     io,
     os::fd::OwnedFd,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use rustix::{buffer::spare_capacity, fs::OFlags, io::Errno, termios::Winsize};
@@ -29,11 +32,16 @@ pub(super) fn watch(fd: OwnedFd, interest: Interest) -> io::Result<End> {
 #[derive(Debug)]
 pub struct OutputStream {
     end: Mutex<Option<End>>,
+    /// Bytes read so far.
+    carried: AtomicUsize,
 }
+
+/// A stream that has carried as many bytes has left memory to give back.
+const MUCH: usize = 1 << 20;
 
 impl OutputStream {
     pub(super) fn new(end: Option<End>) -> Self {
-        Self { end: Mutex::new(end) }
+        Self { end: Mutex::new(end), carried: AtomicUsize::default() }
     }
 
     /// The next bytes, at most `len` of them and at most [`limits::MESSAGE_DATA`]; waits until there are some. Empty: the
@@ -59,6 +67,7 @@ impl OutputStream {
                     data => data?,
                 },
             };
+            self.carried.fetch_add(data.len(), Ordering::Relaxed);
             if data.is_empty() {
                 self.close();
             }
@@ -68,7 +77,10 @@ impl OutputStream {
 
     /// Lets go of the stream: the process gets `EPIPE` or `SIGPIPE` when it writes on, readers the end.
     pub fn close(&self) {
-        drop(self.end.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let end = self.end.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if end.is_some() && self.carried.load(Ordering::Relaxed) >= MUCH {
+            sys::memory::give_back();
+        }
     }
 }
 

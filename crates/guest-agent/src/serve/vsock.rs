@@ -2,6 +2,7 @@
 
 use std::{future::pending, io, sync::Arc, time::Duration};
 
+use futures::future::join;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     time::timeout,
@@ -9,8 +10,11 @@ use tokio::{
 use tokio_vsock::{VMADDR_CID_ANY, VsockAddr, VsockListener, VsockStream};
 use virtcontainers_agent_protocol::{ports, transport};
 
-use super::{ServeError, services};
-use crate::{agent::Agent, init::power};
+use super::{ServeError, services, streams::Streams};
+use crate::{
+    agent::Agent,
+    init::{cmdline::Cmdline, power},
+};
 
 /// How long the host may take to accept the announcement before it is made again: the way to the host can lose a
 /// packet that is sent while the device is being set up.
@@ -23,16 +27,21 @@ const ATTEMPTS: u32 = 120;
 ///
 /// # Errors
 /// [`ServeError`]: the kernel has no vsock.
-pub async fn serve(agent: &Arc<Agent>, announce: Option<u32>) -> Result<(), ServeError> {
+pub async fn serve(agent: &Arc<Agent>, cmdline: &Cmdline) -> Result<(), ServeError> {
     let address = VsockAddr::new(VMADDR_CID_ANY, ports::AGENT);
     let listener = VsockListener::bind(address)
         .map_err(ServeError::io("listen on", format!("vsock port {}", ports::AGENT)))?;
     let _server = transport::serve(services(agent), listener.incoming()).await?;
-    if let Some(port) = announce
-        && let Err(error) = announce_to(port).await
-    {
-        power::say(&format!("could not announce to vsock port {port} of the host: {error}"));
-    }
+    // They are there when the host hears of the agent.
+    let streams = Streams::listen(cmdline);
+    let announced = async {
+        if let Some(port) = cmdline.announce()
+            && let Err(error) = announce_to(port).await
+        {
+            power::say(&format!("could not announce to vsock port {port} of the host: {error}"));
+        }
+    };
+    join(announced, streams.serve(agent)).await;
     pending().await
 }
 

@@ -1,4 +1,5 @@
-//! A container's life: `CreateContainer`, `StartContainer`, `PauseContainer`, `ResumeContainer`, `RemoveContainer`.
+//! A container's life: `CreateContainer`, `StartContainer`, `PauseContainer`, `ResumeContainer`, `RemoveContainer`; its
+//! limits and what it uses: `UpdateContainer`, `StatsContainer`; and what the kernel ended in it: `GetOOMEvent`.
 
 use std::{sync::Arc, time::Duration};
 
@@ -6,8 +7,9 @@ use virtcontainers_agent_protocol::{
     api::{
         Empty,
         agent::{
-            CreateContainerRequest, PauseContainerRequest, RemoveContainerRequest, ResumeContainerRequest,
-            StartContainerRequest,
+            CreateContainerRequest, GetOOMEventRequest, OOMEvent, PauseContainerRequest,
+            RemoveContainerRequest, ResumeContainerRequest, StartContainerRequest, StatsContainerRequest,
+            StatsContainerResponse, UpdateContainerRequest,
         },
     },
     oci,
@@ -16,13 +18,11 @@ use virtcontainers_agent_protocol::{
 use super::{container_id, exec_id, process::string_user, storage, unset};
 use crate::{
     agent::{Agent, Reservation},
-    container::{self, create::Plan, spec, user},
+    container::{self, cgroup::Cgroup, create::Plan, devices, hooks, spec, stats, update, user},
     error::CallError,
 };
 
 pub(super) async fn create(agent: &Arc<Agent>, request: CreateContainerRequest) -> Result<Empty, CallError> {
-    unset("CreateContainerRequest.devices", request.devices.is_empty())?;
-    unset("CreateContainerRequest.sandbox_pidns", !request.sandbox_pidns)?;
     unset("CreateContainerRequest.shared_mounts", request.shared_mounts.is_empty())?;
     let no_ports = [request.stdin_port, request.stdout_port, request.stderr_port] == [0; 3];
     unset("CreateContainerRequest's stream ports", no_ports)?;
@@ -33,32 +33,90 @@ pub(super) async fn create(agent: &Arc<Agent>, request: CreateContainerRequest) 
     }
     let reservation = agent.reserve(id)?;
     let held = storage::acquire(agent, &request.storages).await?;
-    let plan = plan(reservation, &request).map(|plan| Plan { exec, storages: held.clone(), ..plan });
-    let made = match plan {
-        Ok(plan) => container::create::create(agent, plan).await,
+    let group = Cgroup::of(&request.container_id);
+    let made = match plan(agent, reservation, &request, &group).await {
+        Ok(plan) => container::create::create(agent, Plan { exec, storages: held.clone(), ..plan }).await,
         Err(error) => Err(error),
     };
-    if made.is_err() {
-        storage::release(agent, held).await;
+    match made {
+        Ok(()) => {
+            if let Ok(container) = agent.container(&request.container_id) {
+                agent.ooms().watch(container.id(), &group);
+            }
+            Ok(Empty::new())
+        }
+        Err(error) => {
+            storage::release(agent, held).await;
+            Err(error)
+        }
     }
-    made.map(|()| Empty::new())
 }
 
-/// What can be said only once the storages are mounted: the root must be there, and it knows the users' names.
-fn plan(reservation: Reservation, request: &CreateContainerRequest) -> Result<Plan, CallError> {
+/// What can be said only once the storages are mounted: the root must be there, and it knows the users' names. What
+/// may fail for other reasons comes after what is only checked.
+async fn plan(
+    agent: &Agent,
+    reservation: Reservation,
+    request: &CreateContainerRequest,
+    group: &Cgroup,
+) -> Result<Plan, CallError> {
     let spec = oci::from_message(&request.OCI)?;
-    let mut spec = spec::prepare(spec, reservation.id())?;
+    let (mut spec, resources) = spec::prepare(spec, reservation.id())?;
     let root = spec::root_of(&spec)?;
     if let Some(mut process) = spec.process().clone() {
         user::apply(&mut process, &string_user(request.string_user.as_ref()), &root)?;
         spec.set_process(Some(process));
     }
-    Ok(Plan { reservation, exec: None, spec, storages: Vec::new() })
+    devices::give(&mut spec, &request.devices)?;
+    let hooks = hooks::take(&mut spec, &agent.sandbox().unwrap_or_default().hooks);
+    let shares_pids = request.sandbox_pidns;
+    spec::share(agent, &mut spec, shares_pids).await?;
+    if let Err(error) = update::prepare(group, resources.as_ref()) {
+        // Without processes it hinders nobody when it stays. The id is still taken.
+        group.remove().ok();
+        return Err(error);
+    }
+    Ok(Plan { reservation, exec: None, spec, storages: Vec::new(), hooks, shares_pids })
 }
 
 pub(super) async fn start(agent: &Arc<Agent>, request: StartContainerRequest) -> Result<Empty, CallError> {
     let container = agent.container(&request.container_id)?;
-    container::start::start(agent, &container).await.map(|()| Empty::new())
+    container::start::start(agent, &container).await?;
+    if let Err(error) = hooks::after_start(agent.reaper(), &container).await {
+        // As the specification has it: such a container does not go on.
+        container
+            .cgroup()
+            .kill()
+            .map_err(CallError::io("kill everything in", container.cgroup().directory()))?;
+        return Err(error);
+    }
+    Ok(Empty::new())
+}
+
+pub(super) async fn update(agent: &Arc<Agent>, request: UpdateContainerRequest) -> Result<Empty, CallError> {
+    let container = agent.container(&request.container_id)?;
+    if request.resources.is_none() {
+        return Err(CallError::Invalid { field: "resources", reason: "it must be set".to_owned() });
+    }
+    let resources = oci::resources_from_message(&request.resources)?;
+    update::update(&container, &resources).await.map(|()| Empty::new())
+}
+
+pub(super) async fn statistics(
+    agent: &Arc<Agent>,
+    request: StatsContainerRequest,
+) -> Result<StatsContainerResponse, CallError> {
+    let container = agent.container(&request.container_id)?;
+    let mut response = StatsContainerResponse::new();
+    response.cgroup_stats = Some(stats::of(container.cgroup())?).into();
+    response.network_stats = stats::interfaces()?;
+    Ok(response)
+}
+
+/// Has no limit in time: who asks waits for the next event.
+pub(super) async fn oom_event(agent: &Arc<Agent>, _: GetOOMEventRequest) -> Result<OOMEvent, CallError> {
+    let container_id = agent.ooms().next().await.to_string();
+    Ok(OOMEvent { container_id, ..Default::default() })
 }
 
 pub(super) async fn pause(agent: &Arc<Agent>, request: PauseContainerRequest) -> Result<Empty, CallError> {

@@ -8,11 +8,18 @@ use std::{future::Future, panic::AssertUnwindSafe, pin::Pin, sync::Arc};
 use futures::FutureExt as _;
 use tokio::sync::oneshot;
 use ttrpc::r#async::TtrpcContext;
-use virtcontainers_agent_protocol::api::{AgentService, Empty, Health, agent::*, csi, health::*, types};
+use virtcontainers_agent_protocol::api::{
+    AgentService, Empty, GuestService, Health,
+    agent::*,
+    csi,
+    health::*,
+    types,
+    virtcontainers::{ListProcessesRequest, ListProcessesResponse},
+};
 use virtcontainers_sys::task;
 
-use super::{container, guest, process, sandbox, stream};
-use crate::{agent::Agent, error::CallError};
+use super::{container, diagnostic, file, guest, hotplug, process, sandbox, storage, stream, swap, volume};
+use crate::{agent::Agent, error::CallError, metrics};
 
 type Answer<'a, T> = Pin<Box<dyn Future<Output = ttrpc::Result<T>> + Send + 'a>>;
 
@@ -57,8 +64,9 @@ async fn observe<T>(
 }
 
 fn answer<T>(name: &'static str, result: Result<T, CallError>) -> ttrpc::Result<T> {
+    metrics::count(name, result.is_ok());
     result.map_err(|error| {
-        tracing::debug!(call = name, %error, "refused");
+        tracing::info!(call = name, %error, "refused");
         error.into()
     })
 }
@@ -102,12 +110,15 @@ impl AgentService for Calls {
         change remove_container(RemoveContainerRequest) -> Empty = "RemoveContainer" => container::remove;
         change pause_container(PauseContainerRequest) -> Empty = "PauseContainer" => container::pause;
         change resume_container(ResumeContainerRequest) -> Empty = "ResumeContainer" => container::resume;
-        absent update_container(UpdateContainerRequest) -> Empty = "UpdateContainer";
-        absent stats_container(StatsContainerRequest) -> StatsContainerResponse = "StatsContainer";
-        absent update_ephemeral_mounts(UpdateEphemeralMountsRequest) -> Empty = "UpdateEphemeralMounts";
+        change update_container(UpdateContainerRequest) -> Empty = "UpdateContainer" => container::update;
+        observe stats_container(StatsContainerRequest) -> StatsContainerResponse
+            = "StatsContainer" => container::statistics;
+        change update_ephemeral_mounts(UpdateEphemeralMountsRequest) -> Empty
+            = "UpdateEphemeralMounts" => storage::update;
         absent remove_stale_virtiofs_share_mounts(RemoveStaleVirtiofsShareMountsRequest) -> Empty
             = "RemoveStaleVirtiofsShareMounts";
-        absent get_diagnostic_data(GetDiagnosticDataRequest) -> GetDiagnosticDataResponse = "GetDiagnosticData";
+        observe get_diagnostic_data(GetDiagnosticDataRequest) -> GetDiagnosticDataResponse
+            = "GetDiagnosticData" => diagnostic::get;
 
         change exec_process(ExecProcessRequest) -> Empty = "ExecProcess" => process::exec;
         change signal_process(SignalProcessRequest) -> Empty = "SignalProcess" => process::signal;
@@ -123,18 +134,18 @@ impl AgentService for Calls {
         change destroy_sandbox(DestroySandboxRequest) -> Empty = "DestroySandbox" => sandbox::destroy;
 
         observe get_guest_details(GuestDetailsRequest) -> GuestDetailsResponse = "GetGuestDetails" => guest::details;
-        absent get_metrics(GetMetricsRequest) -> Metrics = "GetMetrics";
-        absent get_oom_event(GetOOMEventRequest) -> OOMEvent = "GetOOMEvent";
-        absent get_volume_stats(VolumeStatsRequest) -> csi::VolumeStatsResponse = "GetVolumeStats";
-        absent online_cpu_mem(OnlineCPUMemRequest) -> Empty = "OnlineCPUMem";
-        absent mem_hotplug_by_probe(MemHotplugByProbeRequest) -> Empty = "MemHotplugByProbe";
+        observe get_metrics(GetMetricsRequest) -> Metrics = "GetMetrics" => guest::metrics;
+        observe get_oom_event(GetOOMEventRequest) -> OOMEvent = "GetOOMEvent" => container::oom_event;
+        observe get_volume_stats(VolumeStatsRequest) -> csi::VolumeStatsResponse = "GetVolumeStats" => volume::stats;
+        change online_cpu_mem(OnlineCPUMemRequest) -> Empty = "OnlineCPUMem" => hotplug::online;
+        change mem_hotplug_by_probe(MemHotplugByProbeRequest) -> Empty = "MemHotplugByProbe" => hotplug::probe;
         absent mem_agent_memcg_set(MemAgentMemcgConfig) -> Empty = "MemAgentMemcgSet";
         absent mem_agent_compact_set(MemAgentCompactConfig) -> Empty = "MemAgentCompactSet";
-        absent reseed_random_dev(ReseedRandomDevRequest) -> Empty = "ReseedRandomDev";
-        absent set_guest_date_time(SetGuestDateTimeRequest) -> Empty = "SetGuestDateTime";
-        absent copy_file(CopyFileRequest) -> Empty = "CopyFile";
-        absent add_swap(AddSwapRequest) -> Empty = "AddSwap";
-        absent add_swap_path(AddSwapPathRequest) -> Empty = "AddSwapPath";
+        change reseed_random_dev(ReseedRandomDevRequest) -> Empty = "ReseedRandomDev" => guest::reseed;
+        change set_guest_date_time(SetGuestDateTimeRequest) -> Empty = "SetGuestDateTime" => guest::set_time;
+        change copy_file(CopyFileRequest) -> Empty = "CopyFile" => file::copy;
+        change add_swap(AddSwapRequest) -> Empty = "AddSwap" => swap::add;
+        change add_swap_path(AddSwapPathRequest) -> Empty = "AddSwapPath" => swap::add_path;
         absent resize_volume(ResizeVolumeRequest) -> Empty = "ResizeVolume";
         absent set_policy(SetPolicyRequest) -> Empty = "SetPolicy";
 
@@ -148,9 +159,18 @@ impl AgentService for Calls {
     }
 }
 
+impl GuestService for Calls {
+    calls! {
+        observe list_processes(ListProcessesRequest) -> ListProcessesResponse = "ListProcesses" => process::list;
+    }
+}
+
 impl Health for Calls {
     calls! {
         observe check(CheckRequest) -> HealthCheckResponse = "Check" => guest::check;
         observe version(CheckRequest) -> VersionCheckResponse = "Version" => guest::version;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,4 @@
-//! Processes: `ExecProcess`, `SignalProcess`, `WaitProcess`, `TtyWinResize`.
+//! Processes: `ExecProcess`, `SignalProcess`, `WaitProcess`, `TtyWinResize`, `ListProcesses`.
 
 use std::{fs, io, sync::Arc};
 
@@ -10,6 +10,7 @@ use virtcontainers_agent_protocol::{
             self, ExecProcessRequest, SignalProcessRequest, TtyWinResizeRequest, WaitProcessRequest,
             WaitProcessResponse,
         },
+        virtcontainers::{ListProcessesRequest, ListProcessesResponse},
     },
     oci,
 };
@@ -17,7 +18,7 @@ use virtcontainers_agent_protocol::{
 use super::{exec_id, unset};
 use crate::{
     agent::Agent,
-    container::{self, Container, State, user::StringUser},
+    container::{self, Container, processes, user::StringUser},
     error::CallError,
     process::Process,
     sys::signal,
@@ -70,10 +71,8 @@ fn signal_all(container: &Container, number: u32) -> io::Result<bool> {
     if number != kill() {
         return Ok(container.cgroup().signal(number)? > 0);
     }
-    if container.state() == State::Stopped {
-        return Ok(false);
-    }
-    // Misses no process that is being forked meanwhile.
+    // Misses no process that is being forked meanwhile. In one that has ended there is nothing left to do, which is
+    // what was asked for.
     container.cgroup().kill().map(|()| true)
 }
 
@@ -86,11 +85,24 @@ fn kill() -> u32 {
 /// left to its own decision.
 fn effective(container: &Container, process: &Process, number: u32) -> u32 {
     let terminate = Signal::TERM.as_raw().cast_unsigned();
-    if number != terminate || !std::ptr::eq(process, &raw const **container.init()) {
+    let is_first = std::ptr::eq(process, &raw const **container.init()) && !container.shares_pids();
+    if number != terminate || !is_first {
         return number;
     }
     let status = fs::read_to_string(format!("/proc/{}/status", process.pid())).unwrap_or_default();
     if signal::is_disposed_of(&status, number) { number } else { kill() }
+}
+
+pub(super) async fn list(
+    agent: &Arc<Agent>,
+    request: ListProcessesRequest,
+) -> Result<ListProcessesResponse, CallError> {
+    let container = agent.container(&request.container_id)?;
+    // Each process is several files: other calls go on meanwhile.
+    match tokio::task::spawn_blocking(move || processes::of(&container)).await {
+        Ok(listed) => listed,
+        Err(_panicked) => Err(CallError::Panicked("ListProcesses")),
+    }
 }
 
 pub(super) async fn wait(

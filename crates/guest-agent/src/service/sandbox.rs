@@ -1,6 +1,6 @@
 //! `CreateSandbox` and `DestroySandbox`.
 
-use std::{fs, sync::Arc};
+use std::{fs, path::Path, sync::Arc};
 
 use futures::future::join_all;
 use virtcontainers_agent_protocol::api::{
@@ -8,8 +8,12 @@ use virtcontainers_agent_protocol::api::{
     agent::{CreateSandboxRequest, DestroySandboxRequest},
 };
 
-use super::{storage, unset};
-use crate::{agent::Agent, container, error::CallError};
+use super::{modules, storage};
+use crate::{
+    agent::{Agent, Sandbox},
+    container::{self, hooks::GuestHooks},
+    error::CallError,
+};
 
 const RESOLV_CONF: &str = "/etc/resolv.conf";
 
@@ -17,14 +21,17 @@ const RESOLV_CONF: &str = "/etc/resolv.conf";
 const MAX_HOSTNAME: usize = 64;
 
 pub(super) async fn create(agent: &Arc<Agent>, request: CreateSandboxRequest) -> Result<Empty, CallError> {
-    unset("CreateSandboxRequest.sandbox_pidns", !request.sandbox_pidns)?;
-    unset("CreateSandboxRequest.guest_hook_path", request.guest_hook_path.is_empty())?;
-    unset("CreateSandboxRequest.kernel_modules", request.kernel_modules.is_empty())?;
+    modules::check(&request.kernel_modules)?;
     if request.hostname.len() > MAX_HOSTNAME {
         let reason = format!("it has {} bytes, at most {MAX_HOSTNAME} are allowed", request.hostname.len());
         return Err(CallError::Invalid { field: "hostname", reason });
     }
-    agent.open_sandbox(&request.sandbox_id)?;
+    let hooks = match request.guest_hook_path.as_str() {
+        "" => GuestHooks::default(),
+        path => GuestHooks::find(Path::new(path))?,
+    };
+    let (id, hostname) = (request.sandbox_id.clone(), request.hostname.clone());
+    agent.open_sandbox(Sandbox { id, hostname, hooks: Arc::new(hooks) })?;
     agent.launcher().prepare();
     let made = set_up(agent, &request).await;
     if made.is_err() {
@@ -46,6 +53,10 @@ async fn set_up(agent: &Arc<Agent>, request: &CreateSandboxRequest) -> Result<()
             fs::write(RESOLV_CONF, lines).map_err(CallError::io("write", RESOLV_CONF))?;
         }
     }
+    modules::load(agent, &request.kernel_modules).await?;
+    if request.sandbox_pidns {
+        agent.namespaces().process_ids().await?;
+    }
     storage::acquire(agent, &request.storages).await.map(drop)
 }
 
@@ -60,6 +71,7 @@ pub(super) async fn destroy(agent: &Arc<Agent>, _: DestroySandboxRequest) -> Res
         }
     }
     agent.storages().clear().await;
+    agent.namespaces().clear().await;
     rustix::fs::sync();
     agent.close_sandbox();
     agent.end();

@@ -35,6 +35,14 @@ pub fn reflag(target: &Path, flags: MountFlags) -> io::Result<()> {
     Ok(rustix::mount::mount_remount(target, flags | MountFlags::BIND, c"")?)
 }
 
+/// Changes the flags of the file system mounted at `target`, and what it itself was told (`MS_REMOUNT`).
+///
+/// # Errors
+/// As mount(2).
+pub fn remount(target: &Path, flags: MountFlags, data: &str) -> io::Result<()> {
+    Ok(rustix::mount::mount_remount(target, flags, CString::new(data)?.as_c_str())?)
+}
+
 /// Moves the mount at `source` to `target`.
 ///
 /// # Errors

@@ -111,6 +111,31 @@ fn an_image_is_replaced_whole_and_anything_else_is_left_alone() {
 }
 
 #[test]
+fn a_shell_is_put_where_the_debug_console_finds_it_and_must_be_static() {
+    let bench = Bench::new();
+    let source =
+        KernelSource::Paths { kernel: bench.at("vmlinuz-test"), modules_dir: Some(bench.at("modules")) };
+    let build = |shell: &[u8]| {
+        bench.put("shell", shell);
+        let builder = Builder::new(source.clone(), bench.at("agent")).shell(bench.at("shell"));
+        builder.output(bench.at("guest")).cache(bench.at("cache")).build()
+    };
+    let shell = executable(&[(PT_LOAD, b"a shell of its own".to_vec())]);
+    let image = build(&shell).unwrap();
+    let initrd = fs::read(image.initrd()).unwrap();
+    for part in [shell.as_slice(), b"bin/sh\0"] {
+        assert!(memchr::memmem::find(&initrd, part).is_some());
+    }
+    assert!(image.manifest().inputs.contains_key("shell"));
+    let dynamic = executable(&[(PT_INTERP, b"/lib64/ld.so\0".to_vec()), (PT_LOAD, b"x".to_vec())]);
+    for unfit in [dynamic.as_slice(), b"#!/bin/sh\n"] {
+        let error = build(unfit).unwrap_err();
+        assert!(matches!(error, BuildError::Shell { .. }), "{error:?}");
+    }
+    image.verify().expect("a refused shell leaves the image alone");
+}
+
+#[test]
 fn damage_is_noticed() {
     let bench = Bench::new();
     let image = bench.build_to("guest").unwrap();
@@ -134,19 +159,19 @@ fn an_agent_that_cannot_be_pid_1_is_refused() {
     let dynamic = [(PT_INTERP, b"/lib/ld.so\0".to_vec()), (PT_LOAD, b"code".to_vec())];
     bench.put("agent", &executable(&dynamic));
     let error = bench.build_to("guest").unwrap_err();
-    assert!(matches!(error, BuildError::Agent { source: AgentError::Dynamic, .. }), "{error:?}");
+    assert!(matches!(error, BuildError::Agent { source: ProgramError::Dynamic, .. }), "{error:?}");
     bench.put("agent", b"#!/bin/sh\nexec sh\n");
     let error = bench.build_to("guest").unwrap_err();
-    assert!(matches!(error, BuildError::Agent { source: AgentError::NotExecutable(_), .. }), "{error:?}");
+    assert!(matches!(error, BuildError::Agent { source: ProgramError::NotExecutable(_), .. }), "{error:?}");
     bench.put("agent", &module_of(RELEASE, ""));
     let error = bench.build_to("guest").unwrap_err();
-    assert!(matches!(error, BuildError::Agent { source: AgentError::NotExecutable(_), .. }), "{error:?}");
+    assert!(matches!(error, BuildError::Agent { source: ProgramError::NotExecutable(_), .. }), "{error:?}");
     let mut foreign = fixture::agent();
     foreign[18] = 183;
     bench.put("agent", &foreign);
     let error = bench.build_to("guest").unwrap_err();
     assert!(
-        matches!(error, BuildError::Agent { source: AgentError::Machine { machine: 183 }, .. }),
+        matches!(error, BuildError::Agent { source: ProgramError::Machine { machine: 183 }, .. }),
         "{error:?}"
     );
     fs::remove_file(bench.at("agent")).unwrap();

@@ -49,7 +49,7 @@ pub(super) async fn launch(plan: LaunchPlan, cx: LaunchCx<'_>) -> Result<Machine
     let mut child = spawn.spawn().map_err(|error| spawn_error(&plan, error))?;
     let process = child.process();
     let started = Started { process };
-    let reader = read_console(Some(stream), console.clone());
+    let reader = read_console(Some(stream), console.clone(), &plan.dir);
     let exit = Exit::watch(async move { wait(&mut child).await }, reader);
     let record = VmRecord {
         hypervisor: HypervisorKind::Qemu,

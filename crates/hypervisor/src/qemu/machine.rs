@@ -1,11 +1,12 @@
 //! A QEMU process with a guest in it.
 
-use std::{io, time::Duration};
+use std::{io, path::Path, time::Duration};
 
 use async_trait::async_trait;
 use qapi::{Command, qmp};
 use tokio::{io::AsyncReadExt as _, net::UnixStream, sync::watch, time::timeout};
 use virtcontainers_sys::{
+    log::BoundedLog,
     process::{ProcessRef, Signal},
     task::{self, Task},
 };
@@ -83,13 +84,26 @@ impl Exit {
     }
 }
 
-/// Reads a console to its end, keeping the tail.
-pub(super) fn read_console(stream: Option<UnixStream>, tail: ConsoleTail) -> Task<()> {
+/// Reads a console to its end, keeping the tail, and in `dir` the log that whoever reads the console appends to.
+pub(super) fn read_console(stream: Option<UnixStream>, tail: ConsoleTail, dir: &Path) -> Task<()> {
+    let dir = dir.to_owned();
     task::spawn("console", async move {
         let Some(mut stream) = stream else { return };
         let mut buffer = vec![0; 8 << 10];
+        let mut log = None;
         while let Ok(count @ 1..) = stream.read(&mut buffer).await {
             tail.push(&buffer[..count]);
+            // Opened only now: one who waits in vain for its turn at the console has nothing to write.
+            let kept = match &mut log {
+                Some(log) => BoundedLog::append(log, &buffer[..count]),
+                none => match BoundedLog::open(&dir, super::CONSOLE_LOG, super::CONSOLE_LIMIT) {
+                    Ok(opened) => none.insert(opened).append(&buffer[..count]),
+                    Err(error) => Err(error),
+                },
+            };
+            if let Err(error) = kept {
+                tracing::debug!(%error, "cannot keep what the console tells");
+            }
         }
     })
 }

@@ -29,10 +29,14 @@ use crate::{
 const QMP_SOCKET: &str = "qmp.sock";
 /// The monitor of every other process.
 const CONTROL_SOCKET: &str = "control.sock";
-/// The guest's console.
-const CONSOLE_SOCKET: &str = "console.sock";
+/// The socket of the guest's console, in the sandbox's directory: one client at a time, the others wait.
+pub const CONSOLE_SOCKET: &str = "console.sock";
+/// What the console has told, as whoever read it has written down, in the sandbox's directory.
+pub const CONSOLE_LOG: &str = "console.log";
+/// The size at which that log becomes the old one, in bytes.
+pub const CONSOLE_LIMIT: u64 = 1 << 20;
 /// Where QEMU's standard error goes.
-const LOG: &str = "qemu.log";
+pub const LOG: &str = "qemu.log";
 /// The chardev, and the device, of the agent's virtio-serial port.
 const AGENT_PORT: &str = "agent";
 

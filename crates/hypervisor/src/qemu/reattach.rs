@@ -34,7 +34,7 @@ pub(super) async fn reattach(record: &VmRecord) -> Result<Machine, VmError> {
     let console = ConsoleTail::new();
     let stream = unix::connect_in(&record.dir, super::CONSOLE_SOCKET).and_then(UnixStream::from_std);
     let stream = stream.inspect_err(|error| tracing::debug!(%error, "the console stays unread")).ok();
-    let reader = read_console(stream, console.clone());
+    let reader = read_console(stream, console.clone(), &record.dir);
     let wait = async move { held.exited().await.map(|()| VmExit { code: None, signal: None }) };
     let exit = Exit::watch(wait, reader);
     let (port, _) = watch::channel(false);

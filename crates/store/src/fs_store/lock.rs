@@ -3,8 +3,8 @@
 use std::{
     fs, io,
     os::fd::{AsFd as _, BorrowedFd, OwnedFd},
-    path::{Path, PathBuf},
-    sync::mpsc,
+    path::PathBuf,
+    sync::{Mutex, MutexGuard, PoisonError, mpsc},
     thread,
     time::Duration,
 };
@@ -14,40 +14,58 @@ use rustix::{
     io::Errno,
 };
 use tokio::sync::oneshot;
-use virtcontainers_sys::fs::TEMPORARY_PREFIX;
 use virtcontainers_types::SandboxId;
 
-use super::FsStore;
+use super::{FsStore, records::Unsynced};
 use crate::{Lease, StoreError};
 
-/// A locked directory, unlocked when dropped.
+/// The locked directory of a sandbox, unlocked when dropped.
 #[derive(Debug)]
 pub(super) struct Held {
     dir: OwnedFd,
-    pub(super) root: PathBuf,
+    /// The directory's path, for errors, and to tell whose lease it is.
+    pub(super) path: PathBuf,
+    unsynced: Mutex<Unsynced>,
+}
+
+/// The answer to an attempt to lock.
+pub(super) enum Attempt {
+    Held(Held),
+    /// Somebody else has it: the directory is given back.
+    Busy(OwnedFd),
 }
 
 impl Held {
-    /// `None`: somebody else has it.
-    pub(super) fn try_new(dir: OwnedFd, root: &Path) -> io::Result<Option<Self>> {
+    fn new(dir: OwnedFd, path: PathBuf) -> Self {
+        Self { dir, path, unsynced: Mutex::default() }
+    }
+
+    /// Locks a directory if nobody else has. `path` is what it is called, or is to be.
+    pub(super) fn attempt(dir: OwnedFd, path: PathBuf) -> io::Result<Attempt> {
         match rustix::fs::flock(&dir, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Some(Self { dir, root: root.to_owned() })),
-            Err(Errno::WOULDBLOCK) => Ok(None),
+            Ok(()) => Ok(Attempt::Held(Self::new(dir, path))),
+            Err(Errno::WOULDBLOCK) => Ok(Attempt::Busy(dir)),
             Err(error) => Err(error.into()),
         }
     }
 
+    /// [`Held::attempt`]; `None`: somebody else has it.
+    pub(super) fn try_new(dir: OwnedFd, path: PathBuf) -> io::Result<Option<Self>> {
+        match Self::attempt(dir, path)? {
+            Attempt::Held(held) => Ok(Some(held)),
+            Attempt::Busy(_) => Ok(None),
+        }
+    }
+
     /// Waits up to `timeout`. `None`: the time is up.
-    pub(super) fn wait_blocking(dir: OwnedFd, root: &Path, timeout: Duration) -> io::Result<Option<Self>> {
-        let waiting = dir.try_clone()?;
-        if let Some(held) = Self::try_new(dir, root)? {
-            return Ok(Some(held));
-        }
-        if timeout.is_zero() {
-            return Ok(None);
-        }
+    pub(super) fn wait_blocking(dir: OwnedFd, path: PathBuf, timeout: Duration) -> io::Result<Option<Self>> {
+        let waiting = match Self::attempt(dir, path.clone())? {
+            Attempt::Held(held) => return Ok(Some(held)),
+            Attempt::Busy(_) if timeout.is_zero() => return Ok(None),
+            Attempt::Busy(dir) => dir,
+        };
         let (sender, receiver) = mpsc::sync_channel(1);
-        Self::wait_on_thread(waiting, root, move |held| drop(sender.send(held)))?;
+        Self::wait_on_thread(waiting, path, move |held| drop(sender.send(held)))?;
         match receiver.recv_timeout(timeout) {
             Ok(held) => held.map(Some),
             Err(mpsc::RecvTimeoutError::Timeout) => Ok(None),
@@ -56,16 +74,14 @@ impl Held {
     }
 
     /// [`Held::wait_blocking`] that blocks no thread of the runtime.
-    pub(super) async fn wait(dir: OwnedFd, root: &Path, timeout: Duration) -> io::Result<Option<Self>> {
-        let waiting = dir.try_clone()?;
-        if let Some(held) = Self::try_new(dir, root)? {
-            return Ok(Some(held));
-        }
-        if timeout.is_zero() {
-            return Ok(None);
-        }
+    pub(super) async fn wait(dir: OwnedFd, path: PathBuf, timeout: Duration) -> io::Result<Option<Self>> {
+        let waiting = match Self::attempt(dir, path.clone())? {
+            Attempt::Held(held) => return Ok(Some(held)),
+            Attempt::Busy(_) if timeout.is_zero() => return Ok(None),
+            Attempt::Busy(dir) => dir,
+        };
         let (sender, receiver) = oneshot::channel();
-        Self::wait_on_thread(waiting, root, move |held| drop(sender.send(held)))?;
+        Self::wait_on_thread(waiting, path, move |held| drop(sender.send(held)))?;
         match tokio::time::timeout(timeout, receiver).await {
             Ok(Ok(held)) => held.map(Some),
             Ok(Err(_closed)) => Err(io::ErrorKind::BrokenPipe.into()),
@@ -77,10 +93,9 @@ impl Held {
     /// that has given up leaves it behind; it ends when it gets the lock, which it lets go at once.
     fn wait_on_thread(
         dir: OwnedFd,
-        root: &Path,
+        path: PathBuf,
         answer: impl FnOnce(io::Result<Self>) + Send + 'static,
     ) -> io::Result<()> {
-        let root = root.to_owned();
         let wait = move || {
             let locked = loop {
                 match rustix::fs::flock(&dir, FlockOperation::LockExclusive) {
@@ -88,13 +103,18 @@ impl Held {
                     done => break done,
                 }
             };
-            answer(locked.map(|()| Self { dir, root }).map_err(io::Error::from));
+            answer(locked.map(|()| Self::new(dir, path)).map_err(io::Error::from));
         };
         thread::Builder::new().name("lease".to_owned()).stack_size(64 << 10).spawn(wait).map(drop)
     }
 
     pub(super) fn dir(&self) -> BorrowedFd<'_> {
         self.dir.as_fd()
+    }
+
+    /// What was written under this lock and not synced.
+    pub(super) fn unsynced(&self) -> MutexGuard<'_, Unsynced> {
+        self.unsynced.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -115,20 +135,7 @@ impl FsStore {
             Err(Errno::NOENT) => return Err(StoreError::NotFound { id: id.clone() }),
             Err(error) => return Err(StoreError::io("stat", self.sandbox_dir(id))(error)),
         }
-        self.sweep_temporaries(&held, id)?;
         Ok(Some(Lease::new(id.clone(), held)))
-    }
-
-    /// Only the holder of the lease writes, so what another writer left half written is nobody's.
-    fn sweep_temporaries(&self, held: &Held, id: &SandboxId) -> Result<(), StoreError> {
-        let failed = || StoreError::io("sweep", self.sandbox_dir(id));
-        for entry in rustix::fs::Dir::read_from(held.dir()).map_err(failed())? {
-            let entry = entry.map_err(failed())?;
-            if entry.file_name().to_bytes().starts_with(TEMPORARY_PREFIX.as_bytes()) {
-                rustix::fs::unlinkat(held.dir(), entry.file_name(), AtFlags::empty()).map_err(failed())?;
-            }
-        }
-        Ok(())
     }
 
     pub(super) fn busy(&self, id: &SandboxId, waited: Duration) -> StoreError {

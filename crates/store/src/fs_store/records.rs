@@ -1,31 +1,89 @@
 //! Reading and writing the files of records.
+//!
+//! A file is a log of one record: each write adds a line with the whole record, and the last line that is whole counts.
+//! To add a line costs a tenth of replacing a file, and tears nothing: a line that a dying writer left in part has no
+//! end, and the next one starts anew. A log that has grown is replaced by its last record.
 
 use std::{
+    collections::BTreeSet,
     io,
     os::fd::{AsFd as _, BorrowedFd, OwnedFd},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use rustix::{
-    fs::{Dir, Mode, OFlags},
+    fs::{Mode, OFlags, RawDir},
     io::Errno,
 };
-use virtcontainers_sys::fs::{Durability, fsync_dir, open_beneath, read_bounded, write_atomically};
+use serde_json::value::RawValue;
+use virtcontainers_sys::fs::{
+    Appended, Durability, append, fsync_dir, open_beneath, read_bounded, remove_tree, write_by_way_of,
+};
 use virtcontainers_types::ContainerId;
 
-use super::{DIR_MODE, FsStore};
-use crate::{Listed, MAX_RECORD_BYTES, StoreError};
+use super::{FsStore, lock::Held};
+use crate::{
+    Listed, MAX_RECORD_BYTES, StoreError,
+    envelope::{self, Kind},
+};
 
-/// The name of every record's file.
+/// The file of a sandbox's record.
 pub(super) const RECORD: &str = "record.json";
+/// The file on the way to replace a record's. Only the holder of the lease writes, so one name will do.
+const TEMPORARY: &str = ".tmp-record";
+/// A container's file is `container.<id>.json`. Ids have no dots, so that these are no other file's names.
+const CONTAINER: (&str, &str) = ("container.", ".json");
+/// Logs up to this size are left alone, in bytes.
+const LOG_ROOM: u64 = 16 << 10;
+/// Larger ones may hold so many records of the size of the last one.
+const LOG_RECORDS: u64 = 8;
+/// Room for the entries of a directory that are read at once, in bytes.
+const ENTRIES: usize = 4 << 10;
+
+/// How long what is written must last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Keep {
+    /// As long as the kernel runs.
+    Note,
+    /// For ever, with all that the same lease has noted.
+    Save,
+}
+
+/// What the holder of a lease has written and not synced.
+#[derive(Debug, Default)]
+pub(super) struct Unsynced {
+    files: BTreeSet<String>,
+    /// Names in the sandbox's directory.
+    pub(super) names: bool,
+    /// The name of the sandbox's directory.
+    pub(super) claim: bool,
+}
+
+/// The name of a container's file.
+pub(super) fn container_file(id: &ContainerId) -> String {
+    format!("{}{id}{}", CONTAINER.0, CONTAINER.1)
+}
+
+/// The last line that is whole; everything, where none is. A log begins with an empty line, as every line of it does,
+/// and so has nothing to show as long as its first one is not whole.
+fn last_line(bytes: &[u8]) -> &[u8] {
+    let Some(end) = bytes.iter().rposition(|&byte| byte == b'\n') else { return bytes };
+    let lines = bytes.get(..end).unwrap_or_default().trim_ascii_end();
+    lines.rsplit(|&byte| byte == b'\n').next().unwrap_or_default()
+}
 
 impl FsStore {
-    /// Reads a record, given relative to the directory of sandboxes; `None` when it is not there.
-    pub(super) fn read(&self, path: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        let whole = || self.sandboxes_path.join(path);
+    /// Reads a record, given relative to `dir`; `None` when it is not there, or only begun. `whole` is its path, for errors.
+    pub(super) fn read(
+        &self,
+        dir: BorrowedFd<'_>,
+        path: &str,
+        kind: Kind,
+        whole: impl Fn() -> PathBuf,
+    ) -> Result<Option<Box<RawValue>>, StoreError> {
         // Without blocking, so that a FIFO in a record's place does not hold a reader up.
         let flags = OFlags::RDONLY | OFlags::NONBLOCK;
-        let file = match open_beneath(self.sandboxes.as_fd(), Path::new(path), flags, Mode::empty()) {
+        let file = match open_beneath(dir, Path::new(path), flags, Mode::empty()) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
@@ -34,7 +92,11 @@ impl FsStore {
             Err(error) => return Err(StoreError::io("open", whole())(error)),
         };
         match read_bounded(file, MAX_RECORD_BYTES) {
-            Ok(bytes) => Ok(Some(bytes)),
+            Ok(bytes) => match last_line(&bytes) {
+                // Its first line was not written to its end.
+                b"" => Ok(None),
+                line => envelope::open(kind, &whole, line).map(Some),
+            },
             Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
                 Err(StoreError::TooLarge { path: whole(), limit: MAX_RECORD_BYTES })
             }
@@ -45,56 +107,117 @@ impl FsStore {
         }
     }
 
-    /// Replaces the record in `dir`; `path` is for errors.
-    pub(super) fn write(&self, dir: BorrowedFd<'_>, path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
-        write_atomically(dir, RECORD, bytes, self.durability).map_err(StoreError::io("write", path))
-    }
-
-    /// The directory of a container within its sandbox's, made if it is not there; `path` is for errors.
-    pub(super) fn container_dir(
+    /// Writes the record `name` of a leased sandbox.
+    pub(super) fn write(
         &self,
-        sandbox: BorrowedFd<'_>,
-        path: &Path,
-        container: &ContainerId,
-    ) -> Result<OwnedFd, StoreError> {
-        let containers = self.subdir(sandbox, "containers", path)?;
-        self.subdir(containers.as_fd(), container.as_str(), path)
+        held: &Held,
+        name: &str,
+        kind: Kind,
+        body: &RawValue,
+        keep: Keep,
+    ) -> Result<(), StoreError> {
+        let path = || held.path.join(name);
+        let line = envelope::seal(kind, path, body)?;
+        self.log(held, name, &line).map_err(StoreError::io("write", path()))?;
+        match keep {
+            Keep::Note => Ok(()),
+            Keep::Save => self.settle(held),
+        }
     }
 
-    fn subdir(&self, dir: BorrowedFd<'_>, name: &str, path: &Path) -> Result<OwnedFd, StoreError> {
-        match rustix::fs::mkdirat(dir, name, DIR_MODE) {
-            Ok(()) if self.durability == Durability::Full => {
-                fsync_dir(dir).map_err(StoreError::io("sync", path))?
-            }
-            Ok(()) | Err(Errno::EXIST) => {}
-            Err(error) => return Err(StoreError::io("make the directory", path)(error)),
+    /// Adds a line, or replaces the file by it.
+    fn log(&self, held: &Held, name: &str, line: &[u8]) -> io::Result<()> {
+        let limit = (line.len() as u64 * LOG_RECORDS).clamp(LOG_ROOM, MAX_RECORD_BYTES);
+        let appended = append(held.dir(), name, line, limit)?;
+        if appended == Appended::No {
+            write_by_way_of(held.dir(), TEMPORARY, name, line, self.durability)?;
         }
+        if self.durability == Durability::Full {
+            let mut unsynced = held.unsynced();
+            unsynced.names |= appended == Appended::First;
+            unsynced.files.insert(name.to_owned());
+        }
+        Ok(())
+    }
+
+    /// Makes all durable that was written under this lease.
+    pub(super) fn settle(&self, held: &Held) -> Result<(), StoreError> {
+        if self.durability == Durability::NoSync {
+            return Ok(());
+        }
+        let mut unsynced = held.unsynced();
+        while let Some(name) = unsynced.files.first() {
+            let path = held.path.join(name);
+            match open_beneath(held.dir(), Path::new(name), OFlags::RDONLY, Mode::empty()) {
+                Ok(file) => rustix::fs::fdatasync(file).map_err(StoreError::io("sync", path))?,
+                // A container that was removed since.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(StoreError::io("sync", path)(error)),
+            }
+            unsynced.files.pop_first();
+        }
+        if unsynced.names {
+            fsync_dir(held.dir()).map_err(StoreError::io("sync", &held.path))?;
+            unsynced.names = false;
+        }
+        if unsynced.claim {
+            fsync_dir(self.sandboxes.as_fd()).map_err(StoreError::io("sync", &self.sandboxes_path))?;
+            unsynced.claim = false;
+        }
+        Ok(())
+    }
+
+    /// Removes a container's record, and what else is kept of it in `containers/<id>`.
+    pub(super) fn drop_container(&self, held: &Held, container: &ContainerId) -> Result<(), StoreError> {
+        let failed = || StoreError::io("remove", held.path.join("containers").join(container.as_str()));
         let flags = OFlags::RDONLY | OFlags::DIRECTORY;
-        open_beneath(dir, Path::new(name), flags, Mode::empty()).map_err(StoreError::io("open", path))
+        match open_beneath(held.dir(), Path::new("containers"), flags, Mode::empty()) {
+            Ok(dir) => {
+                let name = std::ffi::OsStr::new(container.as_str());
+                remove_tree(dir.as_fd(), name).map_err(failed())?;
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(failed()(error)),
+        }
+        let name = container_file(container);
+        match rustix::fs::unlinkat(held.dir(), &name, rustix::fs::AtFlags::empty()) {
+            Ok(()) => {
+                held.unsynced().names = true;
+                self.settle(held)
+            }
+            Err(Errno::NOENT) => Ok(()),
+            Err(error) => Err(StoreError::io("remove", held.path.join(name))(error)),
+        }
     }
 
-    /// Lists the entries of `dir` by name, leaving out those on their way in or out and those that vanish meanwhile.
-    pub(super) fn list_dir<T>(
+    /// The records of all containers in the directory of a sandbox, ordered by name.
+    pub(super) fn read_containers(
         &self,
-        dir: Dir,
+        dir: &OwnedFd,
         path: &Path,
-        load: impl Fn(&str) -> Result<T, StoreError>,
-    ) -> Result<Vec<Listed<T>>, StoreError> {
-        let mut names = Vec::new();
-        for entry in dir {
+    ) -> Result<Vec<Listed<Box<RawValue>>>, StoreError> {
+        let mut listed = Vec::new();
+        let mut buffer = [std::mem::MaybeUninit::uninit(); ENTRIES];
+        let mut entries = RawDir::new(dir, &mut buffer);
+        while let Some(entry) = entries.next() {
             let entry = entry.map_err(StoreError::io("list", path))?;
-            let name = entry.file_name().to_string_lossy();
-            if !name.starts_with('.') {
-                names.push(name.into_owned());
+            let file = entry.file_name().to_string_lossy();
+            let name = file.strip_prefix(CONTAINER.0).and_then(|rest| rest.strip_suffix(CONTAINER.1));
+            let Some(name) = name else { continue };
+            let whole = || path.join(file.as_ref());
+            let record = match ContainerId::new(name) {
+                Ok(_) => self.read(dir.as_fd(), &file, Kind::Container, whole).transpose(),
+                Err(_) => Some(Err(StoreError::Foreign { path: whole() })),
+            };
+            // One that vanished meanwhile is in no list.
+            if let Some(record) = record {
+                listed.push(Listed { name: name.to_owned(), record });
             }
         }
-        names.sort_unstable();
-        let listed = names.into_iter().filter_map(|name| {
-            let record = load(&name);
-            let vanished =
-                matches!(record, Err(StoreError::NotFound { .. } | StoreError::NoContainer { .. }));
-            (!vanished).then_some(Listed { name, record })
-        });
-        Ok(listed.collect())
+        listed.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+        Ok(listed)
     }
 }
+
+#[cfg(test)]
+mod tests;

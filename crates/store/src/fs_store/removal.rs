@@ -1,66 +1,52 @@
-//! Removing sandboxes, containers, and what dead processes left behind.
+//! Removing sandboxes, and what dead processes left behind.
 
-use std::{
-    ffi::OsStr,
-    os::fd::{AsFd as _, BorrowedFd},
-    path::Path,
-};
+use std::{ffi::OsStr, os::fd::AsFd as _, path::Path};
 
 use rustix::{
-    fs::{AtFlags, Mode, OFlags},
+    fs::{Mode, OFlags},
     io::Errno,
 };
 use virtcontainers_sys::{
     fs::{Durability, fsync_dir, open_beneath, remove_tree},
     mount,
 };
-use virtcontainers_types::{ContainerId, SandboxId};
+use virtcontainers_types::SandboxId;
 
 use super::{FsStore, INCOMING, OUTGOING, lock::Held, records::RECORD};
-use crate::{Lease, StoreError};
+use crate::{Lease, StoreError, envelope::Kind};
 
 impl FsStore {
     /// Removes the directory of a sandbox that is leased.
     pub(super) fn remove_sandbox(&self, lease: &Lease) -> Result<(), StoreError> {
         // The lock is kept to the end: whoever waits for it then finds the name gone.
-        self.held(lease)?;
-        let id = lease.id();
-        let path = self.sandbox_dir(id);
-        let mounts = mount::mounts_under(&path).map_err(StoreError::io("list the mounts under", &path))?;
+        let path = &self.held(lease)?.path;
+        let mounts = mount::mounts_under_canonical(path);
+        let mounts = mounts.map_err(StoreError::io("list the mounts under", path))?;
         if let Some(path) = mounts.into_iter().next() {
             return Err(StoreError::StillMounted { path });
         }
-        self.take_out(self.sandboxes.as_fd(), id.as_str(), &path)
+        self.take_out(lease.id().as_str(), path)
     }
 
-    /// Renames `name` out of sight and removes it: readers see it whole or not at all.
-    fn take_out(&self, dir: BorrowedFd<'_>, name: &str, path: &Path) -> Result<(), StoreError> {
+    /// Renames a sandbox out of sight and removes it: readers see it whole or not at all.
+    fn take_out(&self, name: &str, path: &Path) -> Result<(), StoreError> {
+        let dir = self.sandboxes.as_fd();
         let outgoing = format!("{OUTGOING}{name}-{}", std::process::id());
-        remove_tree(dir, OsStr::new(&outgoing)).map_err(StoreError::io("remove", path))?;
-        match rustix::fs::renameat(dir, name, dir, &outgoing) {
-            Ok(()) => {}
+        let remove = || remove_tree(dir, OsStr::new(&outgoing)).map_err(StoreError::io("remove", path));
+        let mut renamed = rustix::fs::renameat(dir, name, dir, &outgoing);
+        if matches!(renamed, Err(Errno::NOTEMPTY | Errno::EXIST)) {
+            // One of the same name that could not be removed.
+            remove()?;
+            renamed = rustix::fs::renameat(dir, name, dir, &outgoing);
+        }
+        match renamed {
+            Ok(()) => remove()?,
             Err(Errno::NOENT) => return Ok(()),
             Err(error) => return Err(StoreError::io("rename", path)(error)),
         }
-        remove_tree(dir, OsStr::new(&outgoing)).map_err(StoreError::io("remove", path))?;
         match self.durability {
             Durability::Full => fsync_dir(dir).map_err(StoreError::io("sync", path)),
             Durability::NoSync => Ok(()),
-        }
-    }
-
-    pub(super) fn drop_container(
-        &self,
-        held: &Held,
-        id: &SandboxId,
-        container: &ContainerId,
-    ) -> Result<(), StoreError> {
-        let path = self.sandbox_dir(id).join("containers").join(container.as_str());
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
-        match open_beneath(held.dir(), Path::new("containers"), flags, Mode::empty()) {
-            Ok(dir) => self.take_out(dir.as_fd(), container.as_str(), &path),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(StoreError::io("open", path)(error)),
         }
     }
 
@@ -73,13 +59,12 @@ impl FsStore {
             // A file or a symbolic link has the name.
             Err(_) => return Ok(false),
         };
-        let Some(held) = Held::try_new(dir, &self.root).map_err(StoreError::io("lock", &path))? else {
+        let Some(held) = Held::try_new(dir, path.clone()).map_err(StoreError::io("lock", &path))? else {
             return Ok(false);
         };
-        match rustix::fs::statat(held.dir(), RECORD, AtFlags::SYMLINK_NOFOLLOW) {
-            Err(Errno::NOENT) => {}
-            Ok(_) => return Ok(false),
-            Err(error) => return Err(StoreError::io("stat", path.join(RECORD))(error)),
+        // What cannot be read is not nothing.
+        if !matches!(self.read(held.dir(), RECORD, Kind::Sandbox, || path.join(RECORD)), Ok(None)) {
+            return Ok(false);
         }
         match self.confirm(id, held) {
             Ok(Some(lease)) => self.remove_sandbox(&lease).map(|()| true),
@@ -107,7 +92,7 @@ impl FsStore {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(StoreError::io("open", path)(error)),
             };
-            if let Some(_held) = Held::try_new(dir, &self.root).map_err(StoreError::io("lock", &path))? {
+            if let Some(_held) = Held::try_new(dir, path.clone()).map_err(StoreError::io("lock", &path))? {
                 remove_tree(self.sandboxes.as_fd(), OsStr::new(name))
                     .map_err(StoreError::io("remove", path))?;
             }

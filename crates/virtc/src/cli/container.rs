@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use virtcontainers::{SandboxId, Signal};
+use virtcontainers::SandboxId;
 
-use super::{ProcessArgs, path_from_here};
+use super::{AttachArgs, ExecArgs, KillArgs, LogsArgs, ProcessArgs, UpdateArgs, WaitArgs, path_from_here};
 use crate::target::Target;
 
 /// Containers. Where one is named, SANDBOX/CONTAINER is meant; SANDBOX alone is enough when it has only one container.
@@ -37,15 +37,13 @@ pub(crate) enum ContainerVerb {
         #[arg(long, short)]
         attach: bool,
     },
-    /// Run a further command in a running container
+    /// Run a further command in a running container: virtc exec
     #[command(visible_alias = "exec")]
-    Enter {
-        /// The container
-        #[arg(value_name = "SANDBOX[/CONTAINER]")]
-        target: Target,
-        #[command(flatten)]
-        process: ProcessArgs,
-    },
+    Enter(ExecArgs),
+    /// Join a running container's command: virtc attach
+    Attach(AttachArgs),
+    /// Show what a container has printed: virtc logs
+    Logs(LogsArgs),
     /// Stop a container
     Stop {
         /// The container
@@ -55,18 +53,8 @@ pub(crate) enum ContainerVerb {
         #[arg(long, short)]
         force: bool,
     },
-    /// Signal a container's command
-    Kill {
-        /// The container
-        #[arg(value_name = "SANDBOX[/CONTAINER]")]
-        target: Target,
-        /// The signal, by name or number
-        #[arg(long, short, default_value = "KILL")]
-        signal: Signal,
-        /// Signal every process of the container
-        #[arg(long, short)]
-        all: bool,
-    },
+    /// Signal containers' commands: virtc kill
+    Kill(KillArgs),
     /// Freeze a container's processes
     Pause {
         /// The container
@@ -79,12 +67,10 @@ pub(crate) enum ContainerVerb {
         #[arg(value_name = "SANDBOX[/CONTAINER]")]
         target: Target,
     },
-    /// Wait until a container's command ends, and exit with its code
-    Wait {
-        /// The container
-        #[arg(value_name = "SANDBOX[/CONTAINER]")]
-        target: Target,
-    },
+    /// Wait until containers' commands end, and exit with their code: virtc wait
+    Wait(WaitArgs),
+    /// Change the limits of running containers: virtc update
+    Update(UpdateArgs),
     /// Delete a stopped container
     #[command(visible_alias = "rm")]
     Delete {

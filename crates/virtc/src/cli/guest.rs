@@ -38,6 +38,9 @@ pub(crate) struct BuildArgs {
     /// The agent, statically linked [default: vc-agent beside virtc, or as `make agent` leaves it]
     #[arg(long, env = "VIRTC_AGENT", value_name = "FILE")]
     pub(crate) agent: Option<PathBuf>,
+    /// A shell for the guest's debug console, statically linked (such as /bin/busybox of busybox-static); becomes /bin/sh
+    #[arg(long, value_name = "FILE")]
+    pub(crate) shell: Option<PathBuf>,
     /// Where to put the image [default: where virtc looks for it]
     #[arg(long, short, value_name = "DIR")]
     pub(crate) output: Option<PathBuf>,

@@ -47,6 +47,9 @@ pub(crate) struct MachineArgs {
     /// Seconds that the guest may take to boot
     #[arg(long, value_name = "SECONDS")]
     pub(crate) boot_timeout: Option<u32>,
+    /// Let virtc console open a shell in the guest; its image must have one (virtc guest build --shell)
+    #[arg(long)]
+    pub(crate) debug_console: bool,
     /// More output from hypervisor, kernel and agent
     #[arg(long)]
     pub(crate) debug: bool,

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 use virtcontainers::EnvVar;
 
+use crate::detach::DetachKeys;
+
 /// A command and its circumstances.
 #[derive(Debug, Args)]
 pub(crate) struct ProcessArgs {
@@ -26,4 +28,18 @@ pub(crate) struct ProcessArgs {
     /// The command and its arguments, after --
     #[arg(last = true, required = true, value_name = "COMMAND")]
     pub(crate) command: Vec<String>,
+}
+
+/// The keys that leave a command.
+#[derive(Debug, Args)]
+pub(crate) struct DetachKeysArg {
+    /// Keys that leave the command running, where it has a terminal; empty for none
+    #[arg(
+        long,
+        env = "VIRTC_DETACH_KEYS",
+        value_name = "KEYS",
+        default_value = "ctrl-p,ctrl-q",
+        allow_hyphen_values = true
+    )]
+    pub(crate) detach_keys: DetachKeys,
 }

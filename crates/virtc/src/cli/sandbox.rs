@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use virtcontainers::SandboxId;
 
-use super::MachineArgs;
+use super::{ListArgs, MachineArgs};
 
 /// Sandboxes: virtual machines in which containers run.
 #[derive(Debug, Args)]
@@ -40,14 +40,7 @@ pub(crate) enum SandboxVerb {
     },
     /// Delete a stopped sandbox
     #[command(visible_alias = "rm")]
-    Delete {
-        /// The sandboxes
-        #[arg(required = true)]
-        sandboxes: Vec<SandboxId>,
-        /// Stop them first
-        #[arg(long, short)]
-        force: bool,
-    },
+    Delete(DeleteArgs),
     /// Show one sandbox
     Status {
         /// The sandbox
@@ -55,11 +48,7 @@ pub(crate) enum SandboxVerb {
     },
     /// List all sandboxes
     #[command(visible_alias = "ls")]
-    List {
-        /// Print names only
-        #[arg(long, short)]
-        quiet: bool,
-    },
+    List(ListArgs),
 }
 
 /// `virtc sandbox create` and `run`.
@@ -81,6 +70,17 @@ pub(crate) struct StopArgs {
     #[arg(required = true)]
     pub(crate) sandboxes: Vec<SandboxId>,
     /// Do not wait for commands and guest to end by themselves
+    #[arg(long, short)]
+    pub(crate) force: bool,
+}
+
+/// `virtc sandbox delete`.
+#[derive(Debug, Args)]
+pub(crate) struct DeleteArgs {
+    /// The sandboxes
+    #[arg(required = true)]
+    pub(crate) sandboxes: Vec<SandboxId>,
+    /// Stop them first
     #[arg(long, short)]
     pub(crate) force: bool,
 }

@@ -1,73 +1,79 @@
 //! `virtc container …`.
 
-use virtcontainers::{
-    Container, ContainerStatus, DeleteMode, KillScope, Runtime, SandboxId, SandboxStatus, StopMode,
-};
+use virtcontainers::{Container, ContainerStatus, DeleteMode, Runtime, SandboxId, SandboxStatus, StopMode};
 
-use super::{interruptible, open};
+use super::{attach, exec, interruptible, kill, logs, open, update, wait};
 use crate::{
-    cli::{ContainerVerb, Global, ProcessArgs},
+    cli::{ContainerArgs, ContainerVerb, Global, ProcessArgs},
     defaults,
     error::{CliError, Left},
     exit::Exit,
     output,
-    streams::{self, Attach},
+    target::Target,
 };
 
 pub(super) async fn run(global: &Global, verb: ContainerVerb) -> Result<Exit, CliError> {
-    let (host, runtime) = open(global)?;
     match verb {
         ContainerVerb::Create { target, container, process } => {
-            let config =
-                defaults::container(target.new_container(), &container, &process, host.rootfs.as_deref())?;
-            let made =
-                interruptible(&runtime, Left::Undone, runtime.create_container(&target.sandbox, config))
-                    .await?;
-            done(global, &made).await
+            create(global, &target, &container, &process).await
         }
-        ContainerVerb::Start { target, attach } => {
-            let container = target.find(&runtime).await?;
-            let process = if attach { Some(container.process().await?) } else { None };
-            interruptible(&runtime, Left::Done, container.start()).await?;
-            match process {
-                Some(process) => Ok(Exit::Code(streams::attach(&process, Attach::OUTPUT).await?)),
-                None => done(global, &container).await,
-            }
-        }
-        ContainerVerb::Enter { target, process } => {
-            let how = Attach::new(&process)?;
-            enter(&target.find(&runtime).await?, &process, how).await
-        }
+        ContainerVerb::Start { target, attach } => start(global, &target, attach).await,
+        ContainerVerb::Enter(args) => exec::run(global, args).await,
+        ContainerVerb::Attach(args) => attach::run(global, args).await,
+        ContainerVerb::Logs(args) => logs::run(global, args).await,
+        ContainerVerb::Kill(args) => kill::run(global, args).await,
+        ContainerVerb::Wait(args) => wait::run(global, args).await,
+        ContainerVerb::Update(args) => update::run(global, args).await,
         ContainerVerb::Stop { target, force } => {
-            let container = target.find(&runtime).await?;
+            let container = find(global, &target).await?;
             container.stop(if force { StopMode::Force } else { StopMode::Graceful }).await?;
             done(global, &container).await
         }
-        ContainerVerb::Kill { target, signal, all } => {
-            let scope = if all { KillScope::All } else { KillScope::Init };
-            target.find(&runtime).await?.kill(signal, scope).await?;
-            Ok(Exit::Done)
-        }
         ContainerVerb::Pause { target } => {
-            let container = target.find(&runtime).await?;
+            let container = find(global, &target).await?;
             container.pause().await?;
             done(global, &container).await
         }
         ContainerVerb::Resume { target } => {
-            let container = target.find(&runtime).await?;
+            let container = find(global, &target).await?;
             container.resume().await?;
             done(global, &container).await
         }
-        ContainerVerb::Wait { target } => Ok(Exit::Code(target.find(&runtime).await?.wait().await?)),
         ContainerVerb::Delete { target, force } => {
-            let container = target.find(&runtime).await?;
+            let container = find(global, &target).await?;
             container.delete(if force { DeleteMode::Force } else { DeleteMode::IfStopped }).await?;
             output::line(name(&container))?;
             Ok(Exit::Done)
         }
-        ContainerVerb::Status { target } => show(global, &target.find(&runtime).await?).await,
-        ContainerVerb::List { sandbox, quiet } => list(global, &runtime, sandbox.as_ref(), quiet).await,
+        ContainerVerb::Status { target } => show(global, &find(global, &target).await?).await,
+        ContainerVerb::List { sandbox, quiet } => list(global, sandbox.as_ref(), quiet).await,
     }
+}
+
+async fn find(global: &Global, target: &Target) -> Result<Container, CliError> {
+    let (_, runtime) = open(global)?;
+    target.find(&runtime).await
+}
+
+async fn create(
+    global: &Global,
+    target: &Target,
+    container: &ContainerArgs,
+    process: &ProcessArgs,
+) -> Result<Exit, CliError> {
+    let (host, runtime) = open(global)?;
+    let mut config = defaults::container(target.new_container(), container, process, host.rootfs.as_deref())?;
+    config.cmd = defaults::detached(config.cmd);
+    let making = runtime.create_container(&target.sandbox, config);
+    let made = interruptible(&runtime, Left::Undone, making).await?;
+    done(global, &made).await
+}
+
+async fn start(global: &Global, target: &Target, attach: bool) -> Result<Exit, CliError> {
+    let (_, runtime) = open(global)?;
+    let container = target.find(&runtime).await?;
+    interruptible(&runtime, Left::Done, container.start()).await?;
+    if attach { logs::follow(global, &container).await } else { done(global, &container).await }
 }
 
 fn name(container: &Container) -> String {
@@ -81,11 +87,6 @@ async fn done(global: &Global, container: &Container) -> Result<Exit, CliError> 
         output::line(name(container))?;
     }
     Ok(Exit::Done)
-}
-
-async fn enter(container: &Container, args: &ProcessArgs, how: Attach) -> Result<Exit, CliError> {
-    let process = container.exec(defaults::command(args)).await?;
-    Ok(Exit::Code(streams::attach(&process, how).await?))
 }
 
 async fn show(global: &Global, container: &Container) -> Result<Exit, CliError> {
@@ -108,15 +109,11 @@ async fn show(global: &Global, container: &Container) -> Result<Exit, CliError> 
     Ok(Exit::Done)
 }
 
-async fn list(
-    global: &Global,
-    runtime: &Runtime,
-    only: Option<&SandboxId>,
-    quiet: bool,
-) -> Result<Exit, CliError> {
+async fn list(global: &Global, only: Option<&SandboxId>, quiet: bool) -> Result<Exit, CliError> {
+    let (_, runtime) = open(global)?;
     let found = match only {
         Some(id) => containers_of(runtime.sandbox_status(id).await?),
-        None => all(runtime).await?,
+        None => all(&runtime).await?,
     };
     if global.json {
         let values: Vec<_> = found

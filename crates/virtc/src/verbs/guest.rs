@@ -30,6 +30,9 @@ fn build(global: &Global, args: BuildArgs) -> Result<Exit, CliError> {
     };
     let output = args.output.or_else(|| default_locations().into_iter().next());
     let mut builder = Builder::new(source, agent).progress(BuildBars::new());
+    if let Some(shell) = args.shell {
+        builder = builder.shell(shell);
+    }
     if let Some(dir) = output {
         builder = builder.output(dir);
     }

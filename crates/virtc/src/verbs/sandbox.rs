@@ -1,8 +1,8 @@
 //! `virtc sandbox …`.
 
-use virtcontainers::{DeleteMode, Error, Runtime, SandboxConfig, SandboxId, SandboxStatus, StopMode};
+use virtcontainers::{DeleteMode, Runtime, SandboxConfig, SandboxId, SandboxStatus, ShimKind, StopMode};
 
-use super::{interruptible, open};
+use super::{each, interruptible, open};
 use crate::{
     cli::{CreateArgs, Global, SandboxVerb},
     config::{self, HostConfig},
@@ -24,7 +24,7 @@ pub(super) async fn run(global: &Global, verb: SandboxVerb) -> Result<Exit, CliE
         }
         SandboxVerb::Stop(args) => {
             let mode = if args.force { StopMode::Force } else { StopMode::Graceful };
-            each(&args.sandboxes, async |id| runtime.stop_sandbox(id, mode).await.map(drop)).await
+            each(&args.sandboxes, async |id| Ok(runtime.stop_sandbox(id, mode).await.map(drop)?)).await
         }
         SandboxVerb::Pause { sandbox } => {
             runtime.pause_sandbox(&sandbox).await?;
@@ -34,12 +34,12 @@ pub(super) async fn run(global: &Global, verb: SandboxVerb) -> Result<Exit, CliE
             runtime.resume_sandbox(&sandbox).await?;
             done(global, &runtime, &sandbox).await
         }
-        SandboxVerb::Delete { sandboxes, force } => {
-            let mode = if force { DeleteMode::Force } else { DeleteMode::IfStopped };
-            each(&sandboxes, async |id| runtime.delete_sandbox(id, mode).await).await
+        SandboxVerb::Delete(args) => {
+            let mode = if args.force { DeleteMode::Force } else { DeleteMode::IfStopped };
+            each(&args.sandboxes, async |id| Ok(runtime.delete_sandbox(id, mode).await?)).await
         }
         SandboxVerb::Status { sandbox } => show(global, &runtime.sandbox_status(&sandbox).await?),
-        SandboxVerb::List { quiet } => list(global, &runtime, quiet).await,
+        SandboxVerb::List(args) => list(global, &runtime, args.quiet).await,
     }
 }
 
@@ -50,7 +50,11 @@ async fn create(
     host: HostConfig,
     start: bool,
 ) -> Result<Exit, CliError> {
-    let config = describe(args, host)?;
+    let mut config = describe(args, host)?;
+    if config.shim_type == ShimKind::default() {
+        // This process does not stay with them.
+        config.shim_type = ShimKind::Kata;
+    }
     let spinner = Spinner::new(format!("booting {}", config.id));
     let sandbox = interruptible(runtime, Left::Undone, async {
         if start { runtime.run_sandbox(config).await } else { runtime.create_sandbox(config).await }
@@ -89,29 +93,6 @@ async fn done(global: &Global, runtime: &Runtime, id: &SandboxId) -> Result<Exit
         output::line(id)?;
     }
     Ok(Exit::Done)
-}
-
-/// Does something to each sandbox, goes on past errors, and prints the names of those that it was done to.
-async fn each(
-    ids: &[SandboxId],
-    verb: impl AsyncFn(&SandboxId) -> Result<(), Error>,
-) -> Result<Exit, CliError> {
-    let mut failed = Vec::new();
-    for id in ids {
-        match verb(id).await {
-            Ok(()) => output::line(id)?,
-            Err(error) => failed.push(CliError::from(error)),
-        }
-    }
-    match (failed.pop(), ids.len()) {
-        (None, _) => Ok(Exit::Done),
-        (Some(only), 1) => Err(only),
-        (Some(last), all) => {
-            failed.push(last);
-            failed.iter().for_each(output::complain);
-            Err(CliError::Several { failed: failed.len(), all })
-        }
-    }
 }
 
 fn show(global: &Global, status: &SandboxStatus) -> Result<Exit, CliError> {

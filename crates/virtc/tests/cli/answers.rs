@@ -1,6 +1,9 @@
 //! What `virtc` answers without a machine: help, completions, listings of nothing, the doctor.
 
-use crate::stage::Stage;
+use crate::{
+    pty::Pty,
+    stage::{LONG, Stage, wait},
+};
 
 #[test]
 fn help_and_completions() {
@@ -14,6 +17,12 @@ fn help_and_completions() {
         ("run --help", "--boot-timeout"),
         ("sandbox create --help", "SandboxConfig"),
         ("container enter --help", "SANDBOX[/CONTAINER]"),
+        ("exec --help", "Examples:"),
+        ("logs --help", "10m"),
+        ("cp --help", "--all-links"),
+        ("top --help", "q or ctrl-c"),
+        ("update --help", "--pids-limit"),
+        ("events --help", "sandbox=NAME"),
         ("guest build --help", "linux-image-amd64"),
         ("completions bash", "complete"),
         ("completions zsh", "#compdef virtc"),
@@ -30,6 +39,12 @@ fn listings_of_nothing() {
     let stage = Stage::new();
     assert_eq!(stage.json("sandbox list"), serde_json::json!([]));
     assert_eq!(stage.json("container list"), serde_json::json!([]));
+    assert_eq!(stage.json("list"), serde_json::json!([]));
+    assert_eq!(stage.json("stats"), serde_json::json!([]));
+    assert_eq!(stage.json("top --interval 100ms"), serde_json::json!([]));
+    assert_eq!(stage.well("ls --quiet"), "");
+    assert!(stage.well("top --no-stream --interval 100ms").starts_with("SANDBOX  STATE"));
+    assert!(stage.well("stats --no-stream --interval 100ms").starts_with("CONTAINER  CPU"));
     assert_eq!(stage.well("sandbox list -q"), "");
     assert!(stage.well("sandbox list").starts_with("SANDBOX  STATE"));
     assert_eq!(stage.well("container list").lines().count(), 1);
@@ -58,4 +73,31 @@ fn doctor_sees_what_is_missing() {
     }
     let named = |what: &str| findings.as_array().unwrap().iter().any(|finding| finding["what"] == what);
     assert!(named("accelerator") && named("virtio-fs") && named("privileges"), "{findings}");
+}
+
+#[test]
+fn listings_fit_their_terminal() {
+    let stage = Stage::new();
+    let record = stage.root().join("sandboxes").join("n".repeat(100)).join("record.json");
+    std::fs::create_dir_all(record.parent().unwrap()).unwrap();
+    std::fs::write(&record, "garbage").unwrap();
+    let mut pty = Pty::new(24, 72);
+    let mut child = pty.spawn(&mut stage.command("list", &[]));
+    let shown = pty.expect("unreadable");
+    assert!(wait(&mut child, LONG).is_some());
+    let first = shown.lines().next().unwrap();
+    assert!(first.chars().count() <= 72, "{shown}");
+    assert!(shown.contains("nnn…"), "{shown}");
+    stage.well(&format!("sandbox delete -f {}", "n".repeat(100)));
+    stage.assert_clean();
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let stage = Stage::new();
+    let mut child = stage.command("completions bash", &[]).spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert!(output.stderr.is_empty(), "{output:?}");
 }

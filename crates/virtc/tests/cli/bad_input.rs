@@ -5,16 +5,16 @@ use std::{fs, os::unix::fs::PermissionsExt as _, time::Duration};
 use crate::stage::{Outcome, Stage};
 
 /// The command line is wrong.
-const USAGE: i32 = 2;
+pub(crate) const USAGE: i32 = 2;
 /// virtc failed.
 const FAILED: i32 = 125;
 /// Far more than a refusal takes, on a busy host.
 const SOON: Duration = Duration::from_secs(20);
 
 /// Each row: the words after `virtc`, the exit code, and what standard error must name.
-type Row<'a> = (&'a str, i32, &'a [&'a str]);
+pub(crate) type Row<'a> = (&'a str, i32, &'a [&'a str]);
 
-fn refused(stage: &Stage, rows: &[Row<'_>]) {
+pub(crate) fn refused(stage: &Stage, rows: &[Row<'_>]) {
     for (line, code, words) in rows {
         check(stage, line, stage.start(line, &[]).end(SOON), *code, words);
     }
@@ -41,7 +41,7 @@ fn command_lines() {
             ("run -- true", USAGE, &["--rootfs", "mmdebstrap"]),
             ("run --rootfs {rootfs} -it -- true", USAGE, &["-t", "terminal"]),
             ("container enter -it web -- true", USAGE, &["-t", "terminal"]),
-            ("run --rootfs {rootfs} -d -i -- true", USAGE, &["--detach", "--interactive"]),
+            ("run --rootfs {rootfs} -t -- true", USAGE, &["-t", "terminal"]),
             ("run --rootfs {rootfs} -v one -- true", USAGE, &["\"one\"", "SRC:DST"]),
             ("run --rootfs {rootfs} -v a:b:c:d -- true", USAGE, &["a:b:c:d", "SRC:DST"]),
             ("run --rootfs {rootfs} -v /etc:/b:rx -- true", USAGE, &["/etc:/b:rx", "SRC:DST:ro"]),
@@ -293,9 +293,37 @@ fn names_of_nothing() {
         "container delete -f web",
         "container status web/1",
         "container list web",
+        "container attach web",
+        "container logs web",
+        "container update --memory 1G web",
+        "exec web -- true",
+        "exec -d web/1 -- true",
+        "attach web",
+        "logs -f web/1",
+        "logs --source vmm web",
+        "ps web",
+        "stats web",
+        "stats web/1",
+        "kill web",
+        "kill --all web/1",
+        "wait web",
+        "pause web",
+        "pause web/1",
+        "resume web",
+        "resume web/1",
+        "update --memory 1G web",
+        "cp web:/etc/passwd .",
+        "cp {rootfs}/etc web/1:/",
+        "console web",
+        "inspect web",
+        "inspect web/1",
+        "stop web",
+        "rm web",
+        "rm -f web",
     ] {
-        refused(&stage, &[(line, FAILED, &["sandbox web"])]);
+        refused(&stage, &[(line, FAILED, &["sandbox web", "virtc list"])]);
     }
+    refused(&stage, &[("kill one two", FAILED, &["sandbox one", "sandbox two", "2 of 2 failed"])]);
     refused(&stage, &[("sandbox delete one two", FAILED, &["sandbox one", "sandbox two", "2 of 2 failed"])]);
     stage.file("plain", "");
     refused(&stage, &[("--root {files}/plain sandbox list", FAILED, &["/plain", "Not a directory"])]);

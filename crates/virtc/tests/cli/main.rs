@@ -5,8 +5,13 @@
 
 mod answers;
 mod bad_input;
+mod bad_verbs;
 mod pty;
 mod stage;
+mod vm_attend;
+mod vm_copy;
 mod vm_failures;
 mod vm_lifecycle;
 mod vm_run;
+mod vm_terminal;
+mod vm_watch;

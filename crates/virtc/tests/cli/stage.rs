@@ -278,7 +278,10 @@ fn busybox(dir: &Path) {
     }
     fs::copy(BUSYBOX, dir.join("bin/busybox"))
         .unwrap_or_else(|error| panic!("no {BUSYBOX}: {error}; `apt-get install busybox-static`"));
-    for tool in ["sh", "cat", "echo", "sleep", "true", "id", "uname", "pwd", "stty", "tr", "seq"] {
+    for tool in [
+        "sh", "cat", "echo", "sleep", "true", "id", "uname", "pwd", "stty", "tr", "seq", "tar", "ls", "ps",
+        "readlink", "md5sum", "kill", "mkdir", "head", "dd", "stat", "ln", "chown", "yes",
+    ] {
         symlink("busybox", dir.join("bin").join(tool)).unwrap();
     }
     fs::write(dir.join("etc/passwd"), "root:x:0:0::/root:/bin/sh\nbob:x:1000:1000::/:/bin/sh\n").unwrap();

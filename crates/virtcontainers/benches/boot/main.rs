@@ -42,8 +42,10 @@ fn main() -> Result<(), Failure> {
     if !rustix::process::geteuid().is_root() {
         return Err("run it as root: virtc binds mounts".into());
     }
-    let dir = tempfile::Builder::new().prefix("vc-bench-").tempdir_in(&options.dir)?;
-    let dir = dir.path().canonicalize()?;
+    // A run that fails leaves it: while a sandbox lives, its mounts show the root filesystem there, and to remove the one
+    // would remove the other.
+    let dir = tempfile::Builder::new().prefix("vc-bench-").tempdir_in(&options.dir)?.keep();
+    let dir = dir.canonicalize()?;
     let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     for &shape in &options.shapes {
         println!("\n{shape}");
@@ -60,7 +62,7 @@ fn main() -> Result<(), Failure> {
         }
         print_times(&raw, &run, &create);
     }
-    Ok(())
+    Ok(std::fs::remove_dir_all(dir)?)
 }
 
 fn print_times(raw: &Sample, run: &Sample, create: &Sample) {

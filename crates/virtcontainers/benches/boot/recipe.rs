@@ -33,7 +33,8 @@ pub(crate) struct Recipe {
 impl Recipe {
     pub(crate) fn of(idle: &Idle) -> Result<Self, Failure> {
         let (mut vmm, mut virtiofsd, mut vsock_daemon, mut proxy) = (None, None, None, None);
-        for process in idle.started() {
+        // The raw side has no container for a shim to stand for.
+        for process in idle.started().filter(|process| process.role != "shim") {
             let name = process.argv.first().map(|program| program.to_string_lossy().into_owned());
             let name = name.as_deref().and_then(|path| path.rsplit('/').next()).unwrap_or_default();
             let (place, sockets) = match name {

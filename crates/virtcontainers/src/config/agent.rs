@@ -41,7 +41,13 @@ pub struct KataAgentConfig {
     /// Tracing type. Not built.
     #[serde(skip_serializing_if = "is_default")]
     pub trace_type: Option<String>,
-    /// Kernel modules that the agent loads, with their parameters. Not built.
+    /// Each connection to the guest's debug port gets a shell there, outside of all containers: see
+    /// [`Sandbox::console_shell`](crate::Sandbox::console_shell). Whoever may connect to the sandbox's sockets is root in
+    /// the guest, so it is for debugging. Needs a vsock transport. (Beyond the reference document.)
+    #[serde(skip_serializing_if = "is_default")]
+    pub debug_console: bool,
+    /// Kernel modules that the agent loads before it makes the sandbox, each with its parameters:
+    /// `name key=value key=value`.
     #[serde(skip_serializing_if = "is_default")]
     pub kernel_modules: Vec<String>,
     /// The agent announces itself when it is ready, as `vc-agent` does. `false` for agents that do not, such as the
@@ -61,6 +67,7 @@ impl Default for KataAgentConfig {
             container_pipe_size: 0,
             trace_mode: None,
             trace_type: None,
+            debug_console: false,
             kernel_modules: Vec::new(),
             announces: true,
             boot_timeout: Seconds(60),
@@ -80,17 +87,17 @@ pub struct ProxyConfig {
     pub debug: bool,
 }
 
-/// The process that stands on the host for one in the guest (the reference document's `ShimConfig`). Not built.
+/// The process that stands on the host for one in the guest (the reference document's `ShimConfig`).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ShimConfig {
-    /// Its program.
+    /// Its program, called as `<program> shim`; without one, the runtime's helper program.
     #[serde(skip_serializing_if = "is_default")]
     pub path: Option<PathBuf>,
-    /// More of its log.
+    /// More of its log. Not built.
     #[serde(skip_serializing_if = "is_default")]
     pub debug: bool,
-    /// Tracing in the shim.
+    /// Tracing in the shim. Not built.
     #[serde(skip_serializing_if = "is_default")]
     pub trace: bool,
 }

@@ -3,13 +3,17 @@
 mod asset;
 mod container;
 mod hypervisor;
+mod resources;
 mod sandbox;
 
 use std::{
-    fs, io,
+    collections::BTreeMap,
+    fmt, fs, io,
     path::{Component, Path},
 };
 
+use oci_spec::runtime::LinuxResources;
+use virtcontainers_agent_client::TerminalSize;
 use virtcontainers_types::MiB;
 
 use super::{
@@ -72,6 +76,47 @@ impl Cmd {
     }
 }
 
+/// Checks the limits of an update: it must ask for something, and only for what can change while a container runs.
+///
+/// # Errors
+/// [`ConfigError`] with every violation.
+pub(crate) fn check_update(asked: &LinuxResources) -> Result<(), ConfigError> {
+    let mut report = Report::default();
+    report.within("resources", |report| {
+        resources::check(asked, report);
+        if asked.devices().as_ref().is_some_and(|devices| !devices.is_empty()) {
+            report
+                .add("devices", Problem::Missing("the devices of a container are chosen when it is created"));
+        }
+    });
+    let mut nothing = LinuxResources::default();
+    nothing.set_devices(asked.devices().clone());
+    if *asked == nothing {
+        report.add("resources", Problem::Missing("name at least one limit to change"));
+    }
+    ConfigError::unless_empty(report.violations)
+}
+
+/// Checks annotations that are added to a sandbox or container.
+///
+/// # Errors
+/// [`ConfigError`] with every violation.
+pub(crate) fn check_annotations(annotations: &BTreeMap<String, String>) -> Result<(), ConfigError> {
+    let mut report = Report::default();
+    sandbox::check_annotations(annotations, &mut report);
+    ConfigError::unless_empty(report.violations)
+}
+
+/// Checks the size of a terminal.
+///
+/// # Errors
+/// [`ConfigError`] when no terminal can have it.
+pub(crate) fn check_terminal_size(size: TerminalSize) -> Result<(), ConfigError> {
+    let mut report = Report::default();
+    container::check_terminal_size(size, &mut report);
+    ConfigError::unless_empty(report.violations)
+}
+
 /// Collects violations, each under the path of its field.
 #[derive(Debug, Default)]
 pub(super) struct Report {
@@ -92,6 +137,11 @@ impl Report {
 
     fn add(&mut self, field: &str, problem: Problem) {
         self.violations.push(Violation { field: format!("{}{field}", self.prefix), problem });
+    }
+
+    /// A value that cannot be.
+    fn invalid(&mut self, field: &str, found: impl fmt::Display, expected: &'static str) {
+        self.add(field, Problem::Invalid { found: found.to_string(), expected });
     }
 
     /// A field that must keep its default because its feature is not built.

@@ -4,7 +4,8 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use oci_spec::runtime::{LinuxResources, Spec};
 use serde::{Deserialize, Serialize};
-use virtcontainers_types::EnvVar;
+use virtcontainers_agent_client::TerminalSize;
+use virtcontainers_types::{EnvVar, ShimKind};
 
 use super::is_default;
 
@@ -113,12 +114,20 @@ pub struct Cmd {
     /// The process gets a terminal.
     #[serde(skip_serializing_if = "is_default")]
     pub interactive: bool,
+    /// The terminal's size at the start; with `interactive` only. (Beyond the reference document.)
+    #[serde(skip_serializing_if = "is_default")]
+    pub terminal_size: Option<TerminalSize>,
     /// Standard input can be written; otherwise it is empty. (Beyond the reference document, where it always can.)
     #[serde(skip_serializing_if = "is_default")]
     pub stdin: bool,
-    /// Nobody attends to the process, hence no `stdin`. Its output waits in the guest until somebody reads it.
+    /// Nobody attends to the process but its shim, if it has one. Without a shim there is no `stdin`, and the output
+    /// waits in the guest until somebody reads it.
     #[serde(skip_serializing_if = "is_default")]
     pub detach: bool,
+    /// What stands on the host for the process, in place of the sandbox's `shim_type`. A process beside the container's
+    /// first one gets a shim of its own only with `detach`. (Beyond the reference document.)
+    #[serde(skip_serializing_if = "is_default")]
+    pub shim: Option<ShimKind>,
     /// The process cannot gain privileges (`no_new_privs`).
     #[serde(skip_serializing_if = "is_default")]
     pub no_new_privileges: bool,

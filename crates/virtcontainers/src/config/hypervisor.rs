@@ -186,7 +186,7 @@ pub struct HypervisorConfig {
     /// Such directories that annotations may name. Not built.
     #[serde(skip_serializing_if = "is_default")]
     pub vhost_user_store_path_list: Vec<String>,
-    /// OCI hooks in the guest. Not built.
+    /// A directory of the guest with OCI hooks, in folders named after their kinds, for the agent to run.
     #[serde(skip_serializing_if = "is_default")]
     pub guest_hook_path: Option<PathBuf>,
     /// The factory's machine to use. Not built.

@@ -29,6 +29,10 @@ pub struct SandboxConfig {
     /// The guest's and its containers' hostname; the sandbox's id when empty.
     #[serde(skip_serializing_if = "is_default")]
     pub hostname: String,
+    /// Lines of the guest's resolv.conf. Containers have the one of their root filesystem, or what is mounted over it.
+    /// (Beyond the reference document.)
+    #[serde(skip_serializing_if = "is_default")]
+    pub dns: Vec<String>,
     /// The virtual machine monitor.
     pub hypervisor_type: HypervisorKind,
     /// The virtual machine.
@@ -42,9 +46,10 @@ pub struct SandboxConfig {
     /// Settings of the proxy.
     #[serde(skip_serializing_if = "is_default")]
     pub proxy_config: ProxyConfig,
-    /// What stands on the host for a process in the guest. Anything but `noop` is not built.
+    /// What stands on the host for a process in the guest: a process of its own that keeps its log and its exit code
+    /// (`kata`), or nothing, with its streams in the caller's hands.
     pub shim_type: ShimKind,
-    /// Settings of the shim. Not built.
+    /// Settings of the shim.
     #[serde(skip_serializing_if = "is_default")]
     pub shim_config: ShimConfig,
     /// The network.
@@ -63,7 +68,7 @@ pub struct SandboxConfig {
     /// Size of each container's `/dev/shm`; 64 MiB when zero.
     #[serde(skip_serializing_if = "is_default")]
     pub shm_size: Bytes,
-    /// All containers share one pid namespace. Not built.
+    /// All containers share one pid namespace: they see and can signal each other's processes.
     #[serde(skip_serializing_if = "is_default")]
     pub share_pid_ns: bool,
     /// Keep resources in memory between calls. Handles of this library always do, and release them when the last

@@ -126,7 +126,7 @@ struct Delivery {
 impl Ledger<Resource> for Delivery {
     fn record(&mut self, _held: &[Resource]) -> Result<(), StoreError> {
         let store = self.session.runtime().store();
-        store.save_container_as(self.session.lease(), &self.record.id, &self.record)
+        store.note_container_as(self.session.lease(), &self.record.id, &self.record)
     }
 
     fn unwound(&mut self, remaining: &[Resource]) -> Result<(), StoreError> {

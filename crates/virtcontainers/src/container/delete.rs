@@ -1,14 +1,14 @@
 //! Delete: the container leaves the guest and the shared directory.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use virtcontainers_store::Releaser as _;
 use virtcontainers_types::{ContainerId, ContainerState, SandboxState};
 
-use super::{open, stop};
+use super::{open, shim, stop};
 use crate::{
     error::{Cause, Error},
-    sandbox::{DeleteMode, Release, Resource, Shared, StopMode},
+    sandbox::{DeleteMode, Release, Resource, Session, Shared, StopMode},
     state::{ContainerOperation, SandboxOperation},
 };
 
@@ -24,6 +24,11 @@ pub(super) async fn delete(shared: Arc<Shared>, id: ContainerId, mode: DeleteMod
         }
         (DeleteMode::Force, ContainerState::Creating | ContainerState::Ready | ContainerState::Stopped) => {}
     }
+    delete_in(&mut session, &id).await
+}
+
+/// Deletes a container that does not run.
+pub(super) async fn delete_in(session: &mut Session, id: &ContainerId) -> Result<(), Error> {
     let mut release = Release::new(session.runtime(), session.id(), session.record.config.hypervisor_type);
     match session.record.phase.state() {
         SandboxState::Ready | SandboxState::Running => release = release.with_agent(session.agent().await?),
@@ -31,5 +36,9 @@ pub(super) async fn delete(shared: Arc<Shared>, id: ContainerId, mode: DeleteMod
     }
     let released = release.release(&Resource::Container { id: id.clone() }).await;
     released.map_err(|source| Cause::Release { what: format!("container {id}"), source })?;
-    Ok(session.runtime().store().remove_container(session.lease(), &id)?)
+    let dir = shim::dir(session.runtime(), session.id(), id);
+    let ended = shim::end_all(&dir, Duration::ZERO).await;
+    ended.map_err(|source| Cause::Host { what: "end a shim", source })?;
+    shim::remove_dir(session.runtime(), session.id(), id)?;
+    Ok(session.runtime().store().remove_container(session.lease(), id)?)
 }

@@ -1,30 +1,70 @@
-//! Exec: a further process in a container that runs; and the first one, for its streams.
+//! Exec: a further process in a container that runs; and handles of those that run already.
 
-use std::sync::Arc;
-
-use virtcontainers_agent_client::ProcessSpec;
+use virtcontainers_agent_client::{AgentError, ProcessSpec, RpcCode};
 use virtcontainers_types::ExecId;
 
-use super::{Container, open_in_guest};
+use super::{Container, shim};
 use crate::{
     config::Cmd,
     error::{Cause, Error},
     oci,
     process::Process,
+    sandbox::{Session, Visit},
     state::ContainerOperation,
 };
 
-pub(super) async fn exec(container: Container, cmd: Cmd) -> Result<Process, Error> {
+const VERB: &str = "enter";
+
+/// Starts a process under the id of the caller's choice, or one of our own.
+pub(super) async fn exec(container: Container, id: Option<ExecId>, cmd: Cmd) -> Result<Process, Error> {
     cmd.validate()?;
-    let (mut session, record, _) =
-        open_in_guest(&container.shared(), container.id(), ContainerOperation::Exec, "enter").await?;
+    let (visit, record) =
+        Visit::container(&container.shared(), container.id(), ContainerOperation::Exec, VERB).await?;
+    if id == Some(ExecId::from(container.id())) {
+        return Err(taken(&container, container.id().into()));
+    }
     let process = ProcessSpec { process: oci::exec_process(&record.rootfs, &cmd)?, stdin: cmd.stdin };
-    let id = fresh_id()?;
-    let agent = session.agent().await?;
-    let started = agent.exec_process(container.id(), &id, process).await;
-    session.told(started)?;
-    drop(session);
-    Ok(Process::new(container, id, agent))
+    let id = id.map_or_else(fresh_id, Ok)?;
+    let agent = visit.agent().await?;
+    let mut shim = if cmd.detach && shim::is_wanted(&visit.record, &cmd) {
+        Some(attended(&container, &visit, &id).await?)
+    } else {
+        None
+    };
+    let started = match agent.exec_process(container.id(), &id, process).await {
+        Err(AgentError::Rpc { code: RpcCode::AlreadyExists, .. }) => Err(taken(&container, id.clone())),
+        answer => visit.told_of(container.id(), ContainerOperation::Exec, VERB, answer),
+    };
+    let attended = match (started, &mut shim) {
+        (Ok(()), Some(shim)) => shim.go(&container.sandbox().runtime().faults()).await,
+        (started, _) => started,
+    };
+    match (attended, shim) {
+        (Ok(()), _) => Ok(Process::new(container, id, agent)),
+        (Err(error), None) => Err(error),
+        (Err(error), Some(shim)) => {
+            shim.discard().await;
+            Err(error)
+        }
+    }
+}
+
+/// Launches the shim of a process that is yet to be started.
+async fn attended(container: &Container, visit: &Visit, id: &ExecId) -> Result<shim::Launched, Error> {
+    if shim::of(&shim::dir(container.sandbox().runtime(), container.sandbox().id(), container.id()), id)
+        .is_some()
+    {
+        return Err(taken(container, id.clone()));
+    }
+    if !shim::are_expected(&visit.record) {
+        shim::expect_shims(&mut Session::open(&container.shared()).await?)?;
+    }
+    shim::launch(&container.shared(), &visit.record, container.id(), id).await
+}
+
+fn taken(container: &Container, id: ExecId) -> Error {
+    let (sandbox, container) = (container.sandbox().id().clone(), container.id().clone());
+    Cause::ProcessExists { sandbox, container, id }.into()
 }
 
 /// Unique by chance, so that no process has to know of the others' choices.
@@ -36,12 +76,16 @@ fn fresh_id() -> Result<ExecId, Error> {
         .map_err(|error| Cause::Interrupted(error.to_string()).into())
 }
 
+/// The handle of a container's first process.
 pub(super) async fn first_process(container: Container) -> Result<Process, Error> {
-    let shared = container.shared();
-    let (mut session, _, _) =
-        open_in_guest(&shared, container.id(), ContainerOperation::Attend, "attend").await?;
-    let agent = session.agent().await?;
-    drop(session);
     let id = ExecId::from(container.id());
-    Ok(Process::new(container, id, Arc::clone(&agent)))
+    process_by_id(container, id).await
+}
+
+/// The handle of a process that was started before.
+pub(super) async fn process_by_id(container: Container, id: ExecId) -> Result<Process, Error> {
+    let (visit, _) =
+        Visit::container(&container.shared(), container.id(), ContainerOperation::Attend, "attend").await?;
+    let agent = visit.agent().await?;
+    Ok(Process::new(container, id, agent))
 }

@@ -1,11 +1,12 @@
 //! What is known of a container: one record each, so that the hundredth costs as the first.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use virtcontainers_types::{ContainerId, ContainerState};
+use virtcontainers_types::{ContainerId, ContainerState, ExecId};
 
-use crate::{config::ContainerConfig, time::Timestamp};
+use super::shim;
+use crate::{config::ContainerConfig, sandbox::SandboxPhase, time::Timestamp};
 
 /// The record of a container.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -38,7 +39,22 @@ pub(crate) enum ContainerPhase {
         started: Option<Timestamp>,
         /// Unknown when nobody was there to see it.
         exit_code: Option<i32>,
+        /// When, as far as it was seen.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        ended: Option<Timestamp>,
     },
+}
+
+impl ContainerRecord {
+    /// Sets the record against what the host shows: a command may have ended unattended, with its shim to tell of it, and
+    /// without a machine nothing runs. `dir` is the container's directory.
+    pub(crate) fn observe(&mut self, dir: &Path, sandbox: &SandboxPhase) {
+        let runs = matches!(self.phase, ContainerPhase::Running { .. } | ContainerPhase::Paused { .. });
+        if runs && let Some(exit) = shim::exit(dir, &ExecId::from(&self.id)) {
+            self.phase = self.phase.ended(Some(exit.code), Some(Timestamp(exit.ended)));
+        }
+        self.phase = self.phase.within(sandbox);
+    }
 }
 
 impl ContainerPhase {
@@ -69,12 +85,20 @@ impl ContainerPhase {
         }
     }
 
-    /// The same container after its command has ended.
-    pub(crate) const fn ended(&self, exit_code: Option<i32>) -> Self {
-        let known = match (exit_code, self.exit_code()) {
-            (Some(code), _) | (None, Some(code)) => Some(code),
-            (None, None) => None,
-        };
-        Self::Stopped { started: self.started(), exit_code: known }
+    /// When its command ended, if that is known.
+    pub(crate) const fn when_ended(&self) -> Option<Timestamp> {
+        match self {
+            Self::Stopped { ended, .. } => *ended,
+            Self::Creating | Self::Ready | Self::Running { .. } | Self::Paused { .. } => None,
+        }
+    }
+
+    /// The same container after its command has ended, as far as it is known how and when. What was known stays.
+    pub(crate) fn ended(&self, exit_code: Option<i32>, when: Option<Timestamp>) -> Self {
+        Self::Stopped {
+            started: self.started(),
+            exit_code: exit_code.or(self.exit_code()),
+            ended: self.when_ended().or(when),
+        }
     }
 }

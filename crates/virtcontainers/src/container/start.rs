@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use virtcontainers_types::ContainerId;
+use virtcontainers_types::{ContainerId, ExecId};
 
-use super::{ContainerPhase, ContainerRecord, open};
+use super::{ContainerPhase, ContainerRecord, open, shim};
 use crate::{
     error::Error,
     sandbox::{Session, Shared, Todo},
@@ -21,10 +21,30 @@ pub(super) async fn start(shared: Arc<Shared>, id: ContainerId) -> Result<(), Er
     }
 }
 
-/// Starts a container that is admitted.
+/// Starts a container that is admitted: its shim, if it is to have one, and then its command, so that no byte is missed.
 pub(crate) async fn start_in(session: &mut Session, record: &mut ContainerRecord) -> Result<(), Error> {
-    let started = session.agent().await?.start_container(&record.id).await;
-    session.told(started)?;
+    let mut shim = match shim::is_wanted(&session.record, &record.config.cmd) {
+        true => {
+            shim::expect_shims(session)?;
+            let first = ExecId::from(&record.id);
+            Some(shim::launch(session.shared(), &session.record, &record.id, &first).await?)
+        }
+        false => None,
+    };
+    let faults = session.runtime().faults();
+    let started = async {
+        if let Some(shim) = &mut shim {
+            shim.go(&faults).await?;
+        }
+        let started = session.agent().await?.start_container(&record.id).await;
+        session.told(started)
+    };
+    if let Err(error) = started.await {
+        if let Some(shim) = shim {
+            shim.discard().await;
+        }
+        return Err(error);
+    }
     record.phase = ContainerPhase::Running { started: Timestamp::now() };
     session.save_container(record)
 }

@@ -4,11 +4,12 @@ use std::{sync::Arc, time::Duration};
 
 use virtcontainers_types::{ContainerId, ContainerState};
 
-use super::{ContainerRecord, open};
+use super::{ContainerRecord, open, shim};
 use crate::{
-    error::Error,
+    error::{Cause, Error},
     sandbox::{Session, Shared, StopMode, Todo, end_processes},
     state::{ContainerOperation, SandboxOperation},
+    time::Timestamp,
 };
 
 /// How long the command may take to end after SIGTERM.
@@ -44,6 +45,9 @@ pub(super) async fn stop_in(
     };
     let ended = end_processes(agent.as_ref(), &record.id, grace).await;
     let code = session.told(ended)?;
-    record.phase = record.phase.ended(code);
+    let dir = shim::dir(session.runtime(), session.id(), &record.id);
+    shim::see_off(&dir).await.map_err(|source| Cause::Host { what: "end a shim", source })?;
+    record.observe(&dir, &session.record.phase);
+    record.phase = record.phase.ended(code, Some(Timestamp::now()));
     session.save_container(record)
 }

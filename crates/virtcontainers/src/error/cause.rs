@@ -3,12 +3,13 @@
 use std::{io, path::PathBuf, time::Duration};
 
 use thiserror::Error;
-use virtcontainers_agent_client::{AgentError, AgentErrorKind, proxy::ProxyError};
+use virtcontainers_agent_client::{AgentError, AgentErrorKind, proxy::ProxyError, shim::ShimError};
+use virtcontainers_agent_protocol::transport::TransportError;
 use virtcontainers_device::DeviceError;
 use virtcontainers_hypervisor::{AcceleratorError, VmError};
 use virtcontainers_store::{InjectedFault, ReleaseError, StoreError};
 use virtcontainers_sys::spawn::SpawnError;
-use virtcontainers_types::{ContainerId, ContainerState, HypervisorKind, SandboxId, SandboxState};
+use virtcontainers_types::{ContainerId, ContainerState, ExecId, HypervisorKind, SandboxId, SandboxState};
 
 use super::ErrorKind;
 use crate::config::ConfigError;
@@ -69,6 +70,28 @@ pub(crate) enum Cause {
         #[source]
         source: ReleaseError,
     },
+    #[error("{what} has no annotation {key:?}: its status shows those it has")]
+    NoAnnotation { what: String, key: String },
+    #[error("the guest of sandbox {id} has no way to {what}: {remedy}")]
+    NoStream { id: SandboxId, what: &'static str, remedy: &'static str },
+    #[error("cannot get {what} from the guest of sandbox {id}: nobody serves its port {port}")]
+    GuestPort {
+        id: SandboxId,
+        what: &'static str,
+        port: u32,
+        #[source]
+        source: TransportError,
+    },
+    #[error("container {container} of sandbox {sandbox} has a process {id} already: choose another id")]
+    ProcessExists { sandbox: SandboxId, container: ContainerId, id: ExecId },
+    #[error("what the ps in container {container} of sandbox {sandbox} says cannot be read: {why}")]
+    Listing { sandbox: SandboxId, container: ContainerId, why: String },
+    #[error(
+        "events come from the records in files, and this runtime has a store of its own: use the default one"
+    )]
+    NoEvents,
+    #[error("this host has no inotify watch left: raise fs.inotify.max_user_watches with sysctl")]
+    NoWatches,
     #[error("cut off before its end: {0}; the sandbox's status says how far it came")]
     Interrupted(String),
     #[error("cannot {what} {}", path.display())]
@@ -93,6 +116,8 @@ pub(crate) enum Cause {
     #[error(transparent)]
     Proxy(#[from] ProxyError),
     #[error(transparent)]
+    Shim(#[from] ShimError),
+    #[error(transparent)]
     Device(#[from] DeviceError),
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -104,21 +129,27 @@ impl Cause {
     pub(super) fn kind(&self) -> ErrorKind {
         match self {
             Self::Config(_) | Self::Accelerator(_) => ErrorKind::InvalidConfig,
-            Self::ContainerExists { .. } => ErrorKind::AlreadyExists,
-            Self::SandboxState { .. } | Self::ContainerState { .. } | Self::ExitUnknown { .. } => {
-                ErrorKind::WrongState
-            }
-            Self::NoHypervisor(_) => ErrorKind::NotBuilt,
+            Self::ContainerExists { .. } | Self::ProcessExists { .. } => ErrorKind::AlreadyExists,
+            Self::NoAnnotation { .. } => ErrorKind::NotFound,
+            Self::SandboxState { .. }
+            | Self::ContainerState { .. }
+            | Self::ExitUnknown { .. }
+            | Self::NoStream { .. } => ErrorKind::WrongState,
+            Self::GuestPort { .. } | Self::Listing { .. } => ErrorKind::Agent,
+            Self::NoHypervisor(_) | Self::NoEvents => ErrorKind::NotBuilt,
             Self::GuestGone { .. } | Self::HelperGone { .. } => ErrorKind::Hypervisor,
             Self::BootTimeout { .. } => ErrorKind::Timeout,
             Self::MissingProgram { .. } => ErrorKind::MissingProgram,
             Self::Interrupted(_) | Self::Fault(_) => ErrorKind::Interrupted,
-            Self::NotReleased { .. } | Self::Release { .. } | Self::Path { .. } | Self::Host { .. } => {
-                ErrorKind::Io
-            }
+            Self::NotReleased { .. }
+            | Self::Release { .. }
+            | Self::Path { .. }
+            | Self::Host { .. }
+            | Self::NoWatches => ErrorKind::Io,
             Self::Vm(error) => of_vm(error),
             Self::Agent(error) => of_agent(error),
             Self::Proxy(error) => of_proxy(error),
+            Self::Shim(error) => of_shim(error),
             Self::Device(error) => of_device(error),
             Self::Store(error) => of_store(error),
         }
@@ -154,6 +185,18 @@ fn of_proxy(error: &ProxyError) -> ErrorKind {
     match error {
         ProxyError::Mismatch { .. } => ErrorKind::InvalidConfig,
         ProxyError::Spawn(SpawnError::NotFound { .. }) => ErrorKind::MissingProgram,
+        _ => ErrorKind::Io,
+    }
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "whatever this error comes to name is of the last kind")]
+fn of_shim(error: &ShimError) -> ErrorKind {
+    match error {
+        ShimError::Spawn(SpawnError::NotFound { .. }) => ErrorKind::MissingProgram,
+        ShimError::NoShim { .. } => ErrorKind::WrongState,
+        ShimError::Agent(error) => of_agent(error),
+        ShimError::Late { .. } => ErrorKind::Timeout,
+        ShimError::NotReady { .. } | ShimError::Detached { .. } => ErrorKind::Agent,
         _ => ErrorKind::Io,
     }
 }

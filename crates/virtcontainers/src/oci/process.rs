@@ -3,8 +3,11 @@
 use std::{collections::HashSet, path::Path};
 
 use oci_spec::runtime::{
-    Capability, LinuxCapabilities, PosixRlimit, PosixRlimitBuilder, PosixRlimitType, Process, User,
+    Box as ConsoleSize, BoxBuilder, Capability, LinuxCapabilities, PosixRlimit, PosixRlimitBuilder,
+    PosixRlimitType, Process, User,
 };
+
+use virtcontainers_agent_client::TerminalSize;
 
 use super::user::{self, Identity};
 use crate::config::{Cmd, ConfigError};
@@ -60,8 +63,14 @@ fn build(rootfs: &Path, cmd: &Cmd, fields: &str) -> Result<Process, ConfigError>
         .set_cwd(cwd)
         .set_capabilities(Some(capabilities))
         .set_rlimits(Some(open_files()))
-        .set_no_new_privileges(Some(cmd.no_new_privileges));
+        .set_no_new_privileges(Some(cmd.no_new_privileges))
+        .set_console_size(cmd.terminal_size.and_then(console_size));
     Ok(process)
+}
+
+fn console_size(size: TerminalSize) -> Option<ConsoleSize> {
+    // Both fields are given, so it builds.
+    BoxBuilder::default().height(u64::from(size.rows)).width(u64::from(size.columns)).build().ok()
 }
 
 fn environment(cmd: &Cmd, identity: &Identity) -> Vec<String> {

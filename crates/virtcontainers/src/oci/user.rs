@@ -3,7 +3,7 @@
 //! The files are the container's, hence not to be trusted: they are opened so that no symbolic link leads out of the
 //! root filesystem, and read up to a bound.
 
-use std::{io, os::fd::AsFd as _, path::Path};
+use std::{collections::BTreeMap, io, os::fd::AsFd as _, path::Path};
 
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
 use virtcontainers_sys::fs::read_bounded;
@@ -88,6 +88,16 @@ pub(super) fn resolve(rootfs: &Path, cmd: &Cmd, fields: &str) -> Result<Identity
         Some(_) | None => "/",
     };
     Ok(Identity { uid, gid, groups: further, home: home.to_owned() })
+}
+
+/// The names of a container's users by their numbers; empty where its file cannot be read. The first name counts.
+pub(crate) fn user_names(rootfs: &Path) -> BTreeMap<u32, String> {
+    let passwd = read(rootfs, "etc/passwd").unwrap_or_default();
+    let mut names = BTreeMap::new();
+    for account in accounts(&passwd) {
+        names.entry(account.uid).or_insert_with(|| account.name.to_owned());
+    }
+    names
 }
 
 const UNKNOWN_USER: &str = "the container's /etc/passwd has no such user: use one that it has, or a number";

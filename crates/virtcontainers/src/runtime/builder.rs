@@ -66,8 +66,10 @@ impl RuntimeBuilder {
         self
     }
 
-    /// A program that calls [`run_inherited`](virtcontainers_agent_client::proxy::run_inherited) when it is started with
-    /// the argument `proxy`: needed for virtio-serial, unless the proxy is built in. `virtc` is one.
+    /// A program that is the library's helpers: started with the argument `proxy` it calls
+    /// [`proxy::run_inherited`](virtcontainers_agent_client::proxy::run_inherited), which virtio-serial needs unless the
+    /// proxy is built in, and with `shim` [`shim::run_inherited`](virtcontainers_agent_client::shim::run_inherited).
+    /// Without it, `vc-helper` is looked for beside this process's program and on `PATH`; `virtc` is its own.
     pub fn helper_program(mut self, program: impl Into<PathBuf>) -> Self {
         self.helper_program = Some(program.into());
         self
@@ -85,6 +87,7 @@ impl RuntimeBuilder {
     /// When the root directory cannot be made or read.
     pub fn build(self) -> Result<Runtime, Error> {
         let root = self.root.unwrap_or_else(|| DEFAULT_ROOT.into());
+        let records_in_files = self.store.is_none();
         let (root, store): (_, Arc<dyn Store>) = match self.store {
             Some(store) => {
                 let made = std::fs::create_dir_all(root.join("sandboxes")).and_then(|()| root.canonicalize());
@@ -112,6 +115,7 @@ impl RuntimeBuilder {
         Ok(Runtime(Arc::new(Inner {
             root,
             store,
+            records_in_files,
             hypervisors,
             connector: self.connector,
             helper_program: self.helper_program,

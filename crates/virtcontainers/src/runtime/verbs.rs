@@ -1,6 +1,10 @@
 //! Every verb by id, for callers that keep no handles.
 
-use virtcontainers_types::{ContainerId, SandboxId};
+use oci_spec::runtime::LinuxResources;
+use virtcontainers_types::{
+    ContainerId, SandboxId,
+    stats::{ContainerStats, SandboxStats},
+};
 
 use super::Runtime;
 use crate::{
@@ -8,6 +12,7 @@ use crate::{
     container::Container,
     error::Error,
     process::Process,
+    ps::{ProcessList, ProcessListOptions},
     sandbox::{DeleteMode, Sandbox, StopMode, create, list},
     signal::{KillScope, Signal},
     status::{ContainerStatus, SandboxStatus},
@@ -206,6 +211,68 @@ impl Runtime {
         cmd: Cmd,
     ) -> Result<Process, Error> {
         self.handle(sandbox).container(id).exec(cmd).await
+    }
+
+    /// Stops and deletes a container, and with the last one the sandbox: see [`Container::clean_up`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn cleanup_container(
+        &self,
+        sandbox: &SandboxId,
+        id: &ContainerId,
+        mode: StopMode,
+    ) -> Result<(), Error> {
+        self.handle(sandbox).container(id).clean_up(mode).await
+    }
+
+    /// Changes a container's limits: see [`Container::update`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn update_container(
+        &self,
+        sandbox: &SandboxId,
+        id: &ContainerId,
+        resources: impl Into<LinuxResources> + Send,
+    ) -> Result<(), Error> {
+        self.handle(sandbox).container(id).update(resources).await
+    }
+
+    /// What a container uses: see [`Container::stats`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn stats_container(
+        &self,
+        sandbox: &SandboxId,
+        id: &ContainerId,
+    ) -> Result<ContainerStats, Error> {
+        self.handle(sandbox).container(id).stats().await
+    }
+
+    /// What a sandbox and its containers use: see [`Sandbox::stats`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn stats_sandbox(
+        &self,
+        id: &SandboxId,
+    ) -> Result<(SandboxStats, Vec<(ContainerId, ContainerStats)>), Error> {
+        self.handle(id).stats().await
+    }
+
+    /// Lists a container's processes: see [`Container::processes`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn process_list_container(
+        &self,
+        sandbox: &SandboxId,
+        id: &ContainerId,
+        options: ProcessListOptions,
+    ) -> Result<ProcessList, Error> {
+        self.handle(sandbox).container(id).processes(options).await
     }
 
     /// Waits for a container's command to end: see [`Container::wait`].

@@ -7,7 +7,7 @@ use std::{
 };
 
 use virtcontainers_agent_client::proxy::{self, ProxyChoice};
-use virtcontainers_agent_protocol::{guest_paths, kernel_parameters};
+use virtcontainers_agent_protocol::{guest_paths, kernel_parameters, ports};
 use virtcontainers_device::{Share as SharedTree, vhost_vsock, virtiofsd};
 use virtcontainers_hypervisor::{
     Accelerator, AgentChannel, Boot, HostFacts, Memory, RootImage, Share, VmSpec, choose_accelerator,
@@ -140,13 +140,7 @@ fn serial(runtime: &Runtime, config: &SandboxConfig) -> Result<Stream, Error> {
 
 /// The program of the proxy process.
 pub(super) fn proxy_program(runtime: &Runtime, config: &SandboxConfig) -> Result<PathBuf, Error> {
-    let program = config.proxy_config.path.as_deref().or_else(|| runtime.helper_program());
-    let missing = Cause::MissingProgram {
-        program: "the proxy's program",
-        remedy: "name virtc in proxy_config.path or with Runtime::builder().helper_program(), or use the proxy \
-                 kata-built-in",
-    };
-    Ok(program.ok_or(missing)?.to_owned())
+    super::helper_program(runtime, config.proxy_config.path.as_deref(), "the proxy's program")
 }
 
 fn choose_share(config: &SandboxConfig) -> Result<Served, Error> {
@@ -233,7 +227,12 @@ fn accelerator(config: &SandboxConfig) -> Result<Accelerator, Error> {
     let decision = choose_accelerator(config.hypervisor_config.accelerator, &facts).map_err(Cause::from)?;
     if let Some(reason) = decision.reason {
         match decision.accelerator {
-            Accelerator::Tcg => tracing::warn!(%reason, "the guest runs without KVM, many times slower"),
+            // Under a name of its own, so that a program can say this once and not at each boot.
+            Accelerator::Tcg => tracing::warn!(
+                target: "virtcontainers::accelerator",
+                %reason,
+                "the guest runs without KVM, many times slower"
+            ),
             Accelerator::Kvm => {
                 tracing::warn!(%reason, "KVM is used as demanded, but may never run the guest")
             }
@@ -258,6 +257,13 @@ fn kernel_params(config: &SandboxConfig, stream: &Stream, announce: Option<u32>)
         params.push(KernelParam::new(kernel_parameters::DEBUG, ""));
         // The kata-agent's own name for it.
         params.push(KernelParam::new("agent.log", "debug"));
+    }
+    if config.agent_config.debug_console {
+        params.push(KernelParam::new(kernel_parameters::DEBUG_CONSOLE, ""));
+        // The kata-agent's own names for it.
+        params.push(KernelParam::new(kernel_parameters::KATA_DEBUG_CONSOLE, ""));
+        let port = ports::DEBUG_CONSOLE.to_string();
+        params.push(KernelParam::new(kernel_parameters::KATA_DEBUG_CONSOLE_PORT, port));
     }
     params.extend(config.hypervisor_config.kernel_params.iter().cloned());
     params

@@ -155,18 +155,24 @@ async fn ended(exited: &mut watch::Receiver<Option<VmExit>>) -> Option<VmExit> {
     exited.wait_for(Option::is_some).await.ok().and_then(|exit| exit.clone())
 }
 
-/// Dials the agent of a sandbox that runs.
-pub(super) async fn redial(session: &mut Session) -> Result<(AgentAddress, Arc<dyn Agent>), Error> {
-    let machine = session.machine()?.clone();
-    let connector = session.runtime().connector(session.record.config.agent_type);
-    // Without an agent there is no address, and the connector that hands out the noop agent needs none.
-    let address = machine.agent.unwrap_or(AgentAddress::Unix { dir: machine.vm.dir, name: String::new() });
+/// Dials the agent of a sandbox that runs, the proxy being what it has to be.
+pub(super) async fn redial(session: &mut Session) -> Result<Arc<dyn Agent>, Error> {
+    session.machine()?;
     if session.record.transport == Some(Transport::VirtioSerial) {
         revive_proxy(session).await?;
     }
-    let dialled = connector.connect(&address).await;
-    let agent = session.told(dialled)?;
-    Ok((address, agent))
+    let dialled = dial(&session.shared, &session.record).await;
+    session.told(dialled)
+}
+
+/// Dials the agent of a sandbox that has a machine.
+pub(super) async fn dial(shared: &Shared, record: &SandboxRecord) -> Result<Arc<dyn Agent>, AgentError> {
+    let connector = shared.runtime().connector(record.config.agent_type);
+    let address = record.phase.machine().and_then(|machine| machine.agent.clone());
+    // Without an agent there is no address, and the connector that hands out the noop agent needs none.
+    let nowhere =
+        || AgentAddress::Unix { dir: shared.runtime().sandbox_dir(shared.id()), name: String::new() };
+    connector.connect(&address.unwrap_or_else(nowhere)).await
 }
 
 /// Puts a new proxy in the place of one that died; the guest begins anew with it.
@@ -262,7 +268,8 @@ pub(super) fn explain(shared: &Shared, record: &SandboxRecord, error: AgentError
     }
 }
 
-fn guest_gone(shared: &Shared, when: &'static str) -> Error {
+/// The error that tells of the machine's end.
+pub(super) fn guest_gone(shared: &Shared, when: &'static str) -> Error {
     let exit = shared.watched().and_then(|watched| watched.exited.borrow().clone());
     let how = exit.map_or_else(|| "nobody saw how".to_owned(), |exit| exit.to_string());
     Error::from(Cause::GuestGone { id: shared.id().clone(), how, when }).with_console(shared.console())

@@ -24,10 +24,15 @@ pub(super) async fn delete(shared: Arc<Shared>, mode: DeleteMode) -> Result<(), 
         DeleteMode::Force => {}
         DeleteMode::IfStopped => drop(session.admit(SandboxOperation::Delete, "delete")?),
     }
-    let faults = shared.runtime().faults();
-    let lease = stop::end(session, StopMode::Force).await?;
-    faults.pass("forget", virtcontainers_store::Moment::Before).await.map_err(Cause::from)?;
-    Ok(shared.runtime().store().forget(lease)?)
+    end_and_forget(session, StopMode::Force).await
+}
+
+/// Ends what there is of a sandbox, and forgets it.
+pub(crate) async fn end_and_forget(session: Session, mode: StopMode) -> Result<(), Error> {
+    let runtime = session.runtime().clone();
+    let lease = stop::end(session, mode, stop::Afterwards::Forgotten).await?;
+    runtime.faults().pass("forget", virtcontainers_store::Moment::Before).await.map_err(Cause::from)?;
+    Ok(runtime.store().forget(lease)?)
 }
 
 /// Whether a delete may go on without the record: always if nothing was recorded, by force if it is damaged.

@@ -1,6 +1,8 @@
 //! The processes that serve a machine: watched as children by the create that starts them, and by their records ever
 //! after. A machine without one of them hangs sooner or later, so whoever waits for it waits for their ends too.
 
+use std::path::{Path, PathBuf};
+
 use futures::future::select_all;
 use virtcontainers_agent_client::{guest_text, proxy::ProxyProcess};
 use virtcontainers_device::Daemon;
@@ -10,7 +12,44 @@ use super::{
     SandboxRecord, Shared,
     resource::{Resource, Role},
 };
-use crate::error::{Cause, Error};
+use crate::{
+    error::{Cause, Error},
+    runtime::Runtime,
+};
+
+/// The program that is every helper of ours, where it is a program of its own.
+const PROGRAM: &str = "vc-helper";
+/// The program that is every helper of ours beside what else it is.
+const TOOL: &str = "virtc";
+
+/// The program of a helper of ours: the configured one, the runtime's own, `vc-helper` beside the program of this
+/// process or on `PATH`, or `virtc` if this process is one.
+pub(crate) fn helper_program(
+    runtime: &Runtime,
+    configured: Option<&Path>,
+    what: &'static str,
+) -> Result<PathBuf, Error> {
+    if let Some(program) = configured.or_else(|| runtime.helper_program()) {
+        return Ok(program.to_owned());
+    }
+    let this = std::env::current_exe().ok();
+    let beside = this.as_ref().and_then(|this| Some(this.parent()?.join(PROGRAM)));
+    let this = this.filter(|this| this.file_name().is_some_and(|name| name == TOOL));
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let on_path = std::env::split_paths(&path).map(|dir| dir.join(PROGRAM));
+    let found = beside.into_iter().chain(this).chain(on_path).find(|program| is_program(program));
+    let missing = Cause::MissingProgram {
+        program: what,
+        remedy: "install vc-helper beside the program of this process or on PATH, or name it or virtc in the \
+                 configuration's path or with Runtime::builder().helper_program()",
+    };
+    Ok(found.ok_or(missing)?)
+}
+
+fn is_program(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    path.metadata().is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
+}
 
 /// A helper process that this process has just started. To drop it leaves it running.
 pub(super) struct Helper {
@@ -38,6 +77,10 @@ impl Helper {
 
     pub(super) const fn proxy(process: ProxyProcess) -> Self {
         Self { role: Role::Proxy, child: Child::Proxy(process) }
+    }
+
+    pub(super) const fn role(&self) -> Role {
+        self.role
     }
 
     pub(super) fn process(&self) -> ProcessRef {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use virtcontainers_hypervisor::VmState;
 
-use super::{SandboxPhase, Session, Shared, session::Todo};
+use super::{SandboxPhase, Session, Shared, Todo};
 use crate::{error::Error, state::SandboxOperation};
 
 pub(super) async fn pause(shared: Arc<Shared>) -> Result<(), Error> {

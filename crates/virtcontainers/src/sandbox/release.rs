@@ -2,23 +2,28 @@
 
 use std::{
     io,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use async_trait::async_trait;
 use virtcontainers_agent_client::{Agent, AgentErrorKind};
-use virtcontainers_device::{DaemonRecord, DaemonRole, STOP_GRACE, Share};
+use virtcontainers_device::{DaemonRecord, DaemonRole, Share};
 use virtcontainers_hypervisor::{Shutdown, Vm, VmError, VmRecord};
 use virtcontainers_store::{ReleaseError, Releaser};
 use virtcontainers_sys::process::{ProcessRef, Signal};
 use virtcontainers_types::{HypervisorKind, SandboxId};
 
 use super::resource::{Resource, Role};
-use crate::{error::Error, runtime::Runtime};
+use crate::{container::shim, error::Error, runtime::Runtime};
 
 /// How long a killed process may take to be gone.
 const KILL_TIME: Duration = Duration::from_secs(5);
+/// How long the shims of a machine that is gone may take to end.
+const SHIM_TIME: Duration = Duration::from_millis(500);
 
 /// Releases what one sandbox holds. Connections that are there help, and nothing depends on them.
 pub(crate) struct Release {
@@ -29,18 +34,36 @@ pub(crate) struct Release {
     pub(super) vm: OnceLock<Arc<dyn Vm>>,
     /// The agent, where containers are to be removed from a guest that stays.
     pub(super) agent: OnceLock<Arc<dyn Agent>>,
+    /// Whether the virtio-fs daemon is one process, with nobody of its own to outlive it.
+    alone: AtomicBool,
 }
 
 impl Release {
     pub(crate) fn new(runtime: &Runtime, id: &SandboxId, hypervisor: HypervisorKind) -> Self {
         let (vm, agent) = (OnceLock::new(), OnceLock::new());
-        Self { runtime: runtime.clone(), id: id.clone(), hypervisor, vm, agent }
+        let alone = AtomicBool::new(false);
+        Self { runtime: runtime.clone(), id: id.clone(), hypervisor, vm, agent, alone }
     }
 
     pub(crate) fn with_agent(self, agent: Arc<dyn Agent>) -> Self {
         // Made just now, so the place is empty.
         self.agent.set(agent).ok();
         self
+    }
+
+    /// Kills the machine and its daemons at once, so that each ends while the others are waited for. None of them has
+    /// anything to write back: what a guest has written is the host's since.
+    pub(super) fn strike(&self, held: &[Resource]) {
+        let machine = held.iter().filter_map(|resource| Some((Role::Vmm, resource.vmm()?)));
+        let daemons = held.iter().filter_map(Resource::daemon).filter(|(role, _)| *role != Role::Shim);
+        for (role, process) in machine.chain(daemons) {
+            if role == Role::Virtiofsd {
+                self.alone.store(process.leads_namespace(), Ordering::Relaxed);
+            }
+            if let Err(error) = process.kill(Signal::KILL) {
+                tracing::debug!(role = role.as_str(), pid = process.pid, %error, "cannot kill");
+            }
+        }
     }
 
     fn share(&self) -> Share {
@@ -71,6 +94,11 @@ impl Release {
     async fn end_process(&self, process: Option<ProcessRef>, role: Role) -> Result<(), ReleaseError> {
         let mark = role.mark(self.runtime.root(), &self.id);
         match (process, role) {
+            (_, Role::Shim) => {
+                // They are many, and end by themselves when the machine has.
+                let shims = mark.find()?;
+                Ok(shim::end(shims, SHIM_TIME).await?)
+            }
             (None, _) => Ok(virtcontainers_device::stop_marked(&mark, Duration::ZERO).await?),
             (Some(process), Role::Vmm) => Ok(kill(process).await?),
             (Some(process), Role::Proxy) => {
@@ -80,11 +108,15 @@ impl Release {
             }
             (Some(process), Role::VsockDaemon) => {
                 let daemon = DaemonRecord { role: DaemonRole::VhostVsock, process };
-                Ok(virtcontainers_device::stop(&daemon, STOP_GRACE).await?)
+                Ok(virtcontainers_device::stop(&daemon, Duration::ZERO).await?)
             }
             (Some(process), Role::Virtiofsd) => {
                 let daemon = DaemonRecord { role: DaemonRole::Virtiofsd, process };
-                virtcontainers_device::stop(&daemon, STOP_GRACE).await?;
+                let alone = self.alone.load(Ordering::Relaxed) || process.leads_namespace();
+                virtcontainers_device::stop(&daemon, Duration::ZERO).await?;
+                if alone {
+                    return Ok(());
+                }
                 // It works in a child, which may outlive it for a moment.
                 Ok(virtcontainers_device::stop_marked(&mark, Duration::ZERO).await?)
             }
@@ -94,7 +126,7 @@ impl Release {
     /// Takes a container out of the guest, if the guest stays and knows it.
     async fn remove_from_guest(&self, id: &virtcontainers_types::ContainerId) -> Result<(), ReleaseError> {
         let Some(agent) = self.agent.get() else { return Ok(()) };
-        match agent.remove_container(id).await {
+        match agent.remove_container(id, None).await {
             Ok(()) => Ok(()),
             Err(error) => {
                 // A guest that is gone has no containers.

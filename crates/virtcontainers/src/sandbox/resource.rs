@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use virtcontainers_agent_client::proxy;
+use virtcontainers_agent_client::{proxy, shim};
 use virtcontainers_device::DaemonRole;
 use virtcontainers_hypervisor::VmRecord;
 use virtcontainers_sys::process::{Mark, ProcessRef};
@@ -42,11 +42,14 @@ pub(crate) enum Role {
     VsockDaemon,
     /// The proxy of the virtio-serial port.
     Proxy,
+    /// A process that stands for one in the guest. All of a sandbox's carry the same mark.
+    Shim,
 }
 
 impl Role {
     /// Every role, for finding a sandbox's processes without a record.
-    pub(crate) const ALL: [Self; 4] = [Self::Vmm, Self::Virtiofsd, Self::VsockDaemon, Self::Proxy];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Vmm, Self::Virtiofsd, Self::VsockDaemon, Self::Proxy, Self::Shim];
 
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
@@ -54,6 +57,7 @@ impl Role {
             Self::Virtiofsd => DaemonRole::Virtiofsd.as_str(),
             Self::VsockDaemon => DaemonRole::VhostVsock.as_str(),
             Self::Proxy => proxy::ROLE,
+            Self::Shim => shim::ROLE,
         }
     }
 

@@ -7,18 +7,17 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::sync::OwnedMutexGuard;
 use virtcontainers_agent_client::{Agent, AgentError, AgentErrorKind, proxy::Proxy};
-use virtcontainers_agent_protocol::transport::AgentAddress;
 use virtcontainers_hypervisor::Vm;
 use virtcontainers_store::{Lease, StoreError, StoreExt as _};
 use virtcontainers_sys::process::Signal;
 use virtcontainers_types::{ContainerId, SandboxId};
 
-use super::{Machine, Resource, SandboxPhase, SandboxRecord, Shared, connect};
+use super::{Machine, Resource, SandboxPhase, SandboxRecord, Shared, admission::Todo, connect};
 use crate::{
-    container::{ContainerPhase, ContainerRecord},
+    container::{ContainerPhase, ContainerRecord, shim},
     error::{Cause, Error},
     runtime::{AtWork, Runtime},
-    state::{Admission, ContainerOperation, SandboxOperation, admit_container, admit_sandbox},
+    state::{ContainerOperation, SandboxOperation},
 };
 
 /// How long a verb waits for another one that works on the same sandbox.
@@ -26,11 +25,11 @@ pub(super) const LEASE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a verb waits that is to act by force, before it does.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// The connections of this process to one sandbox.
+/// What this process holds of one sandbox, for whoever has its lease. The way to the agent is not here: it takes no
+/// lease to use it.
 #[derive(Debug, Default)]
 pub(crate) struct Live {
     pub(super) vm: Option<Arc<dyn Vm>>,
-    pub(super) agent: Option<(AgentAddress, Arc<dyn Agent>)>,
     pub(super) proxy: Option<Proxy>,
 }
 
@@ -41,14 +40,9 @@ pub(crate) struct Session {
     pub(super) lease: Lease,
     /// The record; the phase is what the host shows.
     pub(crate) record: SandboxRecord,
+    /// The agent, once this session has used it.
+    agent: Option<Arc<dyn Agent>>,
     _at_work: AtWork,
-}
-
-/// Whether a verb has still to act.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Todo {
-    Act,
-    Nothing,
 }
 
 impl Session {
@@ -79,7 +73,7 @@ impl Session {
         let (live, lease) = Self::seize(shared, patience).await?;
         let mut record: SandboxRecord = shared.runtime().store().load_as(shared.id())?;
         record.phase = record.phase.observed();
-        let mut session = Self { shared: Arc::clone(shared), live, lease, record, _at_work };
+        let mut session = Self { shared: Arc::clone(shared), live, lease, record, agent: None, _at_work };
         session.forget_strangers();
         Ok(session)
     }
@@ -106,17 +100,14 @@ impl Session {
         if self.live.vm.as_ref().is_some_and(|vm| machine.is_none_or(|machine| vm.record() != machine.vm)) {
             self.live.vm = None;
         }
-        let long_lived = self.record.config.agent_config.long_live_conn;
-        let stale = |(address, _): &(AgentAddress, Arc<dyn Agent>)| {
-            machine.is_none_or(|machine| machine.agent.as_ref().is_some_and(|now| now != address))
-        };
-        if !long_lived || self.live.agent.as_ref().is_some_and(stale) {
-            self.live.agent = None;
-        }
     }
 
     pub(crate) fn runtime(&self) -> &Runtime {
         self.shared.runtime()
+    }
+
+    pub(crate) const fn shared(&self) -> &Arc<Shared> {
+        &self.shared
     }
 
     pub(crate) fn id(&self) -> &SandboxId {
@@ -129,14 +120,7 @@ impl Session {
 
     /// Asks the table whether the sandbox admits an operation.
     pub(crate) fn admit(&self, operation: SandboxOperation, verb: &'static str) -> Result<Todo, Error> {
-        let state = self.record.phase.state();
-        match admit_sandbox(state, operation) {
-            Admission::Act => Ok(Todo::Act),
-            Admission::Done => Ok(Todo::Nothing),
-            Admission::Refuse(remedy) => {
-                Err(Cause::SandboxState { id: self.id().clone(), state, verb, remedy }.into())
-            }
-        }
+        self.record.admit(operation, verb)
     }
 
     /// Asks the table whether a container admits an operation.
@@ -146,15 +130,7 @@ impl Session {
         operation: ContainerOperation,
         verb: &'static str,
     ) -> Result<Todo, Error> {
-        let state = record.phase.state();
-        match admit_container(state, operation) {
-            Admission::Act => Ok(Todo::Act),
-            Admission::Done => Ok(Todo::Nothing),
-            Admission::Refuse(remedy) => {
-                let (sandbox, container) = (self.id().clone(), record.id.clone());
-                Err(Cause::ContainerState { sandbox, container, state, verb, remedy }.into())
-            }
-        }
+        self.record.admit_container(record, operation, verb)
     }
 
     pub(crate) fn save(&self) -> Result<(), Error> {
@@ -164,7 +140,7 @@ impl Session {
     /// A container's record; its phase is what the sandbox's leaves possible.
     pub(crate) fn container(&self, id: &ContainerId) -> Result<ContainerRecord, Error> {
         let mut record: ContainerRecord = self.runtime().store().load_container_as(self.id(), id)?;
-        record.phase = record.phase.within(&self.record.phase);
+        record.observe(&shim::dir(self.runtime(), self.id(), id), &self.record.phase);
         Ok(record)
     }
 
@@ -174,10 +150,7 @@ impl Session {
 
     /// The machine of a sandbox that has one.
     pub(super) fn machine(&self) -> Result<&Machine, Error> {
-        self.record.phase.machine().ok_or_else(|| {
-            let how = self.record.phase.reason().unwrap_or("it was stopped").to_owned();
-            Cause::GuestGone { id: self.id().clone(), how, when: "before this call" }.into()
-        })
+        self.record.machine()
     }
 
     /// The virtual machine, reattached to if need be.
@@ -198,30 +171,37 @@ impl Session {
 
     /// The agent, dialled if need be.
     pub(crate) async fn agent(&mut self) -> Result<Arc<dyn Agent>, Error> {
-        if let Some((_, agent)) = &self.live.agent {
-            return Ok(Arc::clone(agent));
+        if let Some(agent) = self.connected() {
+            return Ok(agent);
         }
-        let (address, agent) = connect::redial(self).await?;
-        self.live.agent = Some((address, Arc::clone(&agent)));
+        let agent = connect::redial(self).await?;
+        self.shared.keep_agent(&self.record, &agent);
+        self.agent = Some(Arc::clone(&agent));
         Ok(agent)
+    }
+
+    /// The agent, where it is connected already.
+    pub(super) fn connected(&self) -> Option<Arc<dyn Agent>> {
+        self.agent.clone().or_else(|| self.shared.kept_agent(&self.record))
     }
 
     /// Turns an agent's answer into the library's. A connection that broke is not kept, and a guest that died is what
     /// the error speaks of.
     pub(crate) fn told<T>(&mut self, answer: Result<T, AgentError>) -> Result<T, Error> {
         answer.map_err(|error| {
-            if matches!(error.kind(), AgentErrorKind::Disconnected | AgentErrorKind::Timeout) {
-                self.live.agent = None;
+            if is_spoiled(&error) {
+                self.agent = None;
+                self.shared.drop_agent();
             }
             connect::explain(&self.shared, &self.record, error)
         })
     }
 
     /// Every container's record, for verbs that concern them all, or why it cannot be read.
-    pub(super) fn containers(&self) -> Result<Vec<Result<ContainerRecord, StoreError>>, Error> {
+    pub(crate) fn containers(&self) -> Result<Vec<Result<ContainerRecord, StoreError>>, Error> {
         let listed = self.runtime().store().list_containers_as::<ContainerRecord>(self.id())?;
         let seen = |mut record: ContainerRecord| {
-            record.phase = record.phase.within(&self.record.phase);
+            record.observe(&shim::dir(self.runtime(), self.id(), &record.id), &self.record.phase);
             record
         };
         Ok(listed.into_iter().map(|entry| entry.record.map(seen)).collect())
@@ -233,12 +213,17 @@ impl Session {
     }
 }
 
+/// Whether a call failed so that its connection is of no use any more.
+pub(super) fn is_spoiled(error: &AgentError) -> bool {
+    matches!(error.kind(), AgentErrorKind::Disconnected | AgentErrorKind::Timeout)
+}
+
 impl ContainerPhase {
     /// The phase of a container whose sandbox is in `sandbox`: without a machine, nothing runs.
     pub(crate) fn within(&self, sandbox: &SandboxPhase) -> Self {
         match (self, sandbox) {
             (Self::Ready | Self::Running { .. } | Self::Paused { .. }, SandboxPhase::Stopped(_)) => {
-                self.ended(None)
+                self.ended(None, None)
             }
             (
                 Self::Creating

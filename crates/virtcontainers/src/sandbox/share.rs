@@ -14,6 +14,7 @@ use virtcontainers_device::{
     Access, Daemon, Share, vhost_vsock,
     virtiofsd::{self, CacheMode, VirtiofsdConfig},
 };
+use virtcontainers_sys::process::ProcessRef;
 
 /// How long the vsock daemon may take to listen.
 const VSOCK_DAEMON_START: Duration = Duration::from_secs(10);
@@ -57,12 +58,17 @@ pub(super) fn start_virtiofsd(
     Ok(virtiofsd::launch(runtime.root(), shared.id(), &dir, &daemon)?)
 }
 
-/// Starts the vsock daemon, and waits until it listens.
-pub(super) async fn start_vsock_daemon(shared: &Shared, program: &Path) -> Result<Daemon, Error> {
+/// Starts the vsock daemon.
+pub(super) fn start_vsock_daemon(shared: &Shared, program: &Path) -> Result<Daemon, Error> {
     let runtime = shared.runtime();
     let dir = runtime.sandbox_dir(shared.id());
-    let program = Some(program.to_owned());
-    Ok(vhost_vsock::launch(runtime.root(), shared.id(), &dir, program, VSOCK_DAEMON_START).await?)
+    Ok(vhost_vsock::start(runtime.root(), shared.id(), &dir, Some(program.to_owned()))?)
+}
+
+/// Waits until the vsock daemon listens.
+pub(super) async fn vsock_daemon_ready(shared: &Shared, daemon: ProcessRef) -> Result<(), Error> {
+    let dir = shared.runtime().sandbox_dir(shared.id());
+    Ok(vhost_vsock::ready(&dir, daemon, VSOCK_DAEMON_START).await?)
 }
 
 /// What the agent has to mount before it can see any container.

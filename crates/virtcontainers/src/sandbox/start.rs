@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Session, Shared, session::Todo};
+use super::{Session, Shared, Todo};
 use crate::{
     container::{self, ContainerRecord},
     error::Error,

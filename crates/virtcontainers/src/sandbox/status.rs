@@ -11,19 +11,20 @@ use crate::{
     status::{BrokenContainer, HelperProcess, SandboxStatus},
 };
 
-pub(super) fn status(runtime: &Runtime, id: &SandboxId) -> Result<SandboxStatus, Error> {
+/// The status of a sandbox.
+pub(crate) fn status(runtime: &Runtime, id: &SandboxId) -> Result<SandboxStatus, Error> {
     let record: SandboxRecord = runtime.store().load_as(id)?;
     whole(runtime, record)
 }
 
 /// The status of a sandbox whose record is at hand.
 pub(super) fn whole(runtime: &Runtime, record: SandboxRecord) -> Result<SandboxStatus, Error> {
-    let phase = record.phase.observed();
+    let (id, phase) = (record.id.clone(), record.phase.observed());
     let mut containers = Vec::new();
     let mut broken_containers = Vec::new();
     for Listed { name, record } in runtime.store().list_containers_as::<ContainerRecord>(&record.id)? {
         match record {
-            Ok(record) => containers.push(container::status_of(record, &phase)),
+            Ok(record) => containers.push(container::status_of(runtime, &id, record, &phase)),
             Err(error) => broken_containers.push(BrokenContainer { name, reason: chain(&error) }),
         }
     }

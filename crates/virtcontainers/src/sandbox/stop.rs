@@ -9,14 +9,14 @@ use virtcontainers_hypervisor::Shutdown;
 use virtcontainers_store::{Lease, Ledger, StoreError, StoreExt as _, Transaction};
 use virtcontainers_types::{ContainerId, ContainerState, ExecId, SandboxState};
 
-use super::{
-    Ending, Live, Release, Resource, SandboxPhase, SandboxRecord, Session, Shared, StopMode, session::Todo,
-};
+use super::{Ending, Live, Release, Resource, SandboxPhase, SandboxRecord, Session, Shared, StopMode, Todo};
 use crate::{
+    container::shim,
     error::{Cause, Error, chain},
     runtime::Runtime,
     signal::Signal,
     state::SandboxOperation,
+    time::Timestamp,
 };
 
 /// How long the containers of a graceful stop may take to end by themselves.
@@ -37,11 +37,22 @@ pub(super) async fn stop(shared: Arc<Shared>, mode: StopMode) -> Result<(), Erro
     {
         return Ok(());
     }
-    end(session, mode).await.map(drop)
+    end(session, mode, Afterwards::Kept).await.map(drop)
+}
+
+/// What becomes of a sandbox that was ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Afterwards {
+    Kept,
+    Forgotten,
 }
 
 /// Ends what there is of a sandbox, and records it. Gives back the lease for who wants to go on.
-pub(super) async fn end(mut session: Session, mode: StopMode) -> Result<Lease, Error> {
+pub(super) async fn end(
+    mut session: Session,
+    mode: StopMode,
+    afterwards: Afterwards,
+) -> Result<Lease, Error> {
     let ending = match &session.record.phase {
         SandboxPhase::Creating { .. } => Ending::NeverBorn,
         SandboxPhase::Stopped(ending) => *ending,
@@ -52,7 +63,7 @@ pub(super) async fn end(mut session: Session, mode: StopMode) -> Result<Lease, E
         StopMode::Graceful => say_farewell(&mut session).await,
         StopMode::Force => cut_short(&mut session).await,
     }
-    release(session, ending).await
+    release(session, ending, afterwards).await
 }
 
 /// Asks containers, agent and guest to end, each for a bounded time.
@@ -96,7 +107,10 @@ async fn end_containers(session: &Session, agent: &dyn Agent) {
         let ended = end_processes(agent, &record.id, GRACE).await;
         let code =
             ended.inspect_err(|error| tracing::debug!(%error, "a container does not end")).ok().flatten();
-        record.phase = record.phase.ended(code);
+        if let Err(error) = shim::see_off(&shim::dir(session.runtime(), session.id(), &record.id)).await {
+            tracing::debug!(%error, "a shim does not end");
+        }
+        record.phase = record.phase.ended(code, Some(Timestamp::now()));
         record
     });
     for record in join_all(ends).await {
@@ -146,14 +160,14 @@ fn is_over(signalled: Result<(), AgentError>) -> Result<bool, AgentError> {
 /// Lets an agent that is connected already write back what it holds; nobody is dialled for it.
 async fn cut_short(session: &mut Session) {
     if matches!(session.record.phase.state(), SandboxState::Ready | SandboxState::Running)
-        && let Some((_, agent)) = &session.live.agent
+        && let Some(agent) = session.connected()
     {
         timeout(SHORT_FAREWELL, agent.destroy_sandbox()).await.ok(); // it is ended now, in any case
     }
 }
 
 /// Releases everything that the record names, past errors, and records what remains.
-async fn release(session: Session, ending: Ending) -> Result<Lease, Error> {
+async fn release(session: Session, ending: Ending, afterwards: Afterwards) -> Result<Lease, Error> {
     let runtime = session.runtime().clone();
     let (shared, mut live, lease, mut record) = session.into_parts();
     let release = Release::new(&runtime, shared.id(), record.config.hypervisor_type);
@@ -161,8 +175,16 @@ async fn release(session: Session, ending: Ending) -> Result<Lease, Error> {
         release.vm.set(vm).ok(); // made just now, so the place is empty
     }
     *live = Live::default();
+    shared.drop_agent();
     let held = std::mem::take(&mut record.resources);
-    let end = End { runtime: runtime.clone(), lease, record, ending, _live: live };
+    if held.is_empty()
+        && afterwards == Afterwards::Forgotten
+        && matches!(record.phase, SandboxPhase::Stopped(_))
+    {
+        return Ok(lease);
+    }
+    release.strike(&held);
+    let end = End { runtime: runtime.clone(), lease, record, ending, afterwards, _live: live };
     let mut transaction = Transaction::adopt(end, Arc::new(release) as _, held).with_faults(runtime.faults());
     let failures = transaction.unwind().await;
     let (end, held) = transaction.commit();
@@ -179,6 +201,7 @@ struct End {
     lease: Lease,
     record: SandboxRecord,
     ending: Ending,
+    afterwards: Afterwards,
     /// Held to the end, so that no other verb of this process connects meanwhile.
     _live: OwnedMutexGuard<Live>,
 }
@@ -190,6 +213,9 @@ impl Ledger<Resource> for End {
         if !machine_left {
             self.record.phase = SandboxPhase::Stopped(self.ending);
         }
-        self.runtime.store().save_as(&self.lease, &self.record)
+        match self.afterwards {
+            Afterwards::Kept => self.runtime.store().save_as(&self.lease, &self.record),
+            Afterwards::Forgotten => self.runtime.store().note_as(&self.lease, &self.record),
+        }
     }
 }

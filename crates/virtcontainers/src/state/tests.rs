@@ -39,15 +39,26 @@ fn sandbox_table() {
 #[test]
 fn container_table() {
     use ContainerOperation as Op;
-    let operations = [Op::Start, Op::Stop, Op::Kill, Op::Pause, Op::Resume, Op::Exec, Op::Attend, Op::Delete];
+    let operations = [
+        Op::Start,
+        Op::Stop,
+        Op::Kill,
+        Op::Pause,
+        Op::Resume,
+        Op::Exec,
+        Op::Attend,
+        Op::Observe,
+        Op::Update,
+        Op::Delete,
+    ];
     let table = |state| operations.map(|op| letter(admit_container(state, op))).iter().collect::<String>();
     let whole: Vec<_> = ContainerState::ALL.iter().map(|&state| (state, table(state))).collect();
     let expected = [
-        (ContainerState::Creating, "rarrrrra"),
-        (ContainerState::Ready, "aaarrraa"),
-        (ContainerState::Running, "daaadaar"),
-        (ContainerState::Paused, "raadarar"),
-        (ContainerState::Stopped, "rdrrrraa"),
+        (ContainerState::Creating, "rarrrrrrra"),
+        (ContainerState::Ready, "aaarrraaaa"),
+        (ContainerState::Running, "daaadaaaar"),
+        (ContainerState::Paused, "raadaraaar"),
+        (ContainerState::Stopped, "rdrrrrarra"),
     ];
     assert_eq!(whole, expected.map(|(state, row)| (state, row.to_owned())));
 }

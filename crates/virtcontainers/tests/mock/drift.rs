@@ -14,8 +14,7 @@ use virtcontainers::{
 use crate::stage::{Stage, cid};
 
 fn machine(stage: &Stage) -> VmRecord {
-    let text = std::fs::read(stage.dir("web").join("record.json")).unwrap();
-    let record: serde_json::Value = serde_json::from_slice(&text).unwrap();
+    let record = stage.record("web");
     let phase = record["body"]["phase"].as_object().unwrap().values().next().unwrap();
     serde_json::from_value(phase["vm"].clone()).unwrap()
 }
@@ -41,7 +40,7 @@ async fn a_pause_or_resume_that_was_never_recorded_can_be_taken_back() {
 async fn a_start_does_not_pass_over_a_container_that_cannot_be_read() {
     let stage = Stage::new();
     let sandbox = stage.runtime().create_sandbox(stage.config("web", &["good", "torn"])).await.unwrap();
-    std::fs::write(stage.dir("web").join("containers/torn/record.json"), "{").unwrap();
+    std::fs::write(stage.dir("web").join("container.torn.json"), "{").unwrap();
     let error = sandbox.start().await.unwrap_err();
     assert!(error.to_string().contains("torn"), "{error}");
     let status = sandbox.status().await.unwrap();
@@ -63,8 +62,7 @@ async fn a_proxy_that_died_is_replaced_by_exactly_one() {
     });
     let with = |program: &str| -> Runtime { stage.runtime_with_helper(program) };
     let proxies = || {
-        let text = std::fs::read_to_string(stage.dir("web").join("record.json")).unwrap();
-        let record: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let record = stage.record("web");
         let held = record["body"]["resources"].as_array().unwrap().clone();
         held.iter()
             .filter_map(|held| held.get("daemon").map(|daemon| daemon["process"].clone()))

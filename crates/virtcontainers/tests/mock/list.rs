@@ -21,7 +21,7 @@ async fn garbage_is_listed_with_its_reason() {
         std::fs::write(stage.dir(name).join("record.json"), content).unwrap();
     }
     std::fs::create_dir(stage.dir("no.id")).unwrap();
-    std::fs::write(stage.dir("a").join("containers/c/record.json"), "junk").unwrap();
+    std::fs::write(stage.dir("a").join("container.c.json"), "junk").unwrap();
 
     let list = runtime.list_sandboxes().await.unwrap();
     let shown: Vec<_> = list

@@ -10,10 +10,15 @@
 
 mod at_once;
 mod bad_input;
+mod changes;
 mod crash;
 mod drift;
+mod events;
 mod faults;
 mod list;
+mod monitor;
+mod observe;
+mod shim;
 mod stage;
 mod supervision;
 mod verbs;

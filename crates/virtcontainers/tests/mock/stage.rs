@@ -68,10 +68,15 @@ impl Stage {
 
     /// Changes what is on record, as if another process had written it.
     pub(crate) fn edit_record(&self, id: &str, edit: impl FnOnce(&mut serde_json::Value)) {
-        let path = self.dir(id).join("record.json");
-        let mut record: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        let mut record = self.record(id);
         edit(&mut record["body"]);
-        std::fs::write(&path, serde_json::to_vec(&record).unwrap()).unwrap();
+        std::fs::write(self.dir(id).join("record.json"), serde_json::to_vec(&record).unwrap()).unwrap();
+    }
+
+    /// What is on record: the last line of its log.
+    pub(crate) fn record(&self, id: &str) -> serde_json::Value {
+        let text = std::fs::read_to_string(self.dir(id).join("record.json")).unwrap();
+        serde_json::from_str(text.lines().last().unwrap()).unwrap()
     }
 
     pub(crate) fn container(&self, id: &str) -> ContainerConfig {

@@ -3,7 +3,7 @@
 use std::{os::unix::fs::PermissionsExt as _, time::Duration};
 
 use virtcontainers::{
-    DeleteMode, ErrorKind, SandboxConfig, SandboxState,
+    AgentKind, DeleteMode, ErrorKind, HypervisorKind, SandboxConfig, SandboxState, Seconds,
     agent::mock::{Method, MockFailure},
 };
 
@@ -62,4 +62,24 @@ async fn a_helper_that_dies_under_a_wait_ends_the_wait() {
     let error = container.pause().await.unwrap_err();
     assert!(error.to_string().contains("virtiofsd"), "{error}");
     sandbox.delete(DeleteMode::Force).await.unwrap();
+}
+
+/// The real driver, with a program that starts and then says nothing.
+#[tokio::test]
+async fn a_vmm_that_hangs_is_ended_when_the_boot_may_take_no_longer() {
+    let stage = Stage::new();
+    let mut config = served_by(&stage, "exec sleep 1000");
+    let vmm = config.hypervisor_config.virtio_fs_daemon.take();
+    let kernel = stage.rootfs.path().join("etc/passwd");
+    config.hypervisor_type = HypervisorKind::Qemu;
+    config.agent_type = AgentKind::Noop;
+    config.hypervisor_config.hypervisor_path = vmm;
+    config.hypervisor_config.kernel_path = kernel.clone();
+    config.hypervisor_config.initrd_path = Some(kernel);
+    config.agent_config.boot_timeout = Seconds(1);
+    let runtime = stage.runtime();
+    let create = runtime.create_sandbox(config);
+    let error = tokio::time::timeout(Duration::from_secs(20), create).await.unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
+    assert!(stage.root.leaks().is_empty(), "{:?}", stage.root.leaks());
 }

@@ -252,3 +252,19 @@ async fn a_start_that_fails_can_be_called_again() {
     stage.runtime().run_sandbox(stage.config("web", &["a"])).await.unwrap_err();
     assert!(!stage.dir("web").exists(), "a run is all or nothing");
 }
+
+#[tokio::test]
+async fn the_last_container_takes_the_sandbox_along() {
+    let stage = Stage::new();
+    let runtime = stage.runtime();
+    let sandbox = runtime.run_sandbox(stage.config("web", &["a", "b"])).await.unwrap();
+    let unknown = runtime.cleanup_container(&sid("web"), &cid("unknown"), StopMode::Force).await;
+    assert_eq!(unknown.unwrap_err().kind(), ErrorKind::NotFound);
+    runtime.cleanup_container(&sid("web"), &cid("a"), StopMode::Force).await.unwrap();
+    assert_eq!(stage.agent.containers(), [cid("b")]);
+    assert_eq!(sandbox.status().await.unwrap().state, SandboxState::Running);
+    sandbox.container(&cid("b")).kill(Signal::KILL, KillScope::All).await.unwrap();
+    runtime.cleanup_container(&sid("web"), &cid("b"), StopMode::Graceful).await.unwrap();
+    assert_eq!(sandbox.status().await.unwrap_err().kind(), ErrorKind::NotFound);
+    assert!(stage.root.leaks().is_empty(), "{:?}", stage.root.leaks());
+}

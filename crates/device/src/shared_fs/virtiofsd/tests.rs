@@ -9,11 +9,11 @@ fn with(extra: &[&str]) -> VirtiofsdConfig {
 
 #[test]
 fn the_whole_argv() {
-    let argv = argv(&VirtiofsdConfig::default(), 3, "shared").unwrap();
+    let argv = argv(&VirtiofsdConfig::default(), Sandbox::Made, 3, "shared").unwrap();
     let golden = "\
 --fd=3
 --shared-dir=shared
---sandbox=namespace
+--sandbox=chroot
 --seccomp=kill
 --cache=auto
 --thread-pool-size=0
@@ -25,7 +25,8 @@ fn the_whole_argv() {
 
 #[test]
 fn an_extra_argument_replaces_the_default() {
-    let argv = argv(&with(&["--cache=never", "--log-level", "debug", "--xattr"]), 3, "shared").unwrap();
+    let argv = argv(&with(&["--cache=never", "--log-level", "debug", "--xattr"]), Sandbox::Own, 3, "shared")
+        .unwrap();
     for gone in ["--cache=auto", "--log-level=warn"] {
         assert!(!argv.iter().any(|arg| arg == gone), "{argv:?}");
     }
@@ -49,8 +50,16 @@ fn nothing_takes_the_confinement_away() {
         &["--xattr", "--sandbox=none"],
     ];
     for extra in refused {
-        let outcome = argv(&with(extra), 3, "shared");
+        let outcome = argv(&with(extra), Sandbox::Made, 3, "shared");
         assert!(matches!(outcome, Err(DeviceError::RefusedArgument { .. })), "{extra:?}: {outcome:?}");
     }
-    argv(&with(&["--sandbox=chroot", "--seccomp", "trap"]), 3, "shared").unwrap();
+    argv(&with(&["--sandbox=chroot", "--seccomp", "trap"]), Sandbox::Own, 3, "shared").unwrap();
+}
+
+#[test]
+fn a_sandbox_that_is_asked_for_is_not_ours() {
+    assert!(is_ours(&with(&["--xattr"])));
+    assert!(!is_ours(&with(&["--sandbox=namespace"])) && !is_ours(&with(&["--sandbox", "chroot"])));
+    let argv = argv(&VirtiofsdConfig::default(), Sandbox::Own, 3, "shared").unwrap();
+    assert!(argv.contains(&"--sandbox=namespace".to_owned()), "{argv:?}");
 }

@@ -3,9 +3,10 @@
 use std::{collections::BTreeSet, path::Path};
 
 use oci_spec::runtime::Spec;
-use virtcontainers_types::ContainerId;
+use virtcontainers_agent_client::TerminalSize;
+use virtcontainers_types::{ContainerId, ShimKind};
 
-use super::{ContainerConfig, Problem, Report, Wanted, is_plain_absolute};
+use super::{ContainerConfig, Problem, Report, Wanted, is_plain_absolute, resources};
 use crate::config::{Cmd, Mount, RootFs};
 
 const MAKE_ROOT: &str = "make the root filesystem first, or correct the path";
@@ -41,10 +42,10 @@ pub(super) fn check(config: &ContainerConfig, report: &mut Report) -> Option<Con
         Some(spec) => {
             report.within("custom_spec", |report| check_spec(spec, &config.root_fs, report));
             // The spec has a process of its own; what else the command says would be lost.
-            let silent = Cmd { stdin: config.cmd.stdin, detach: config.cmd.detach, ..Cmd::default() };
+            let Cmd { stdin, detach, shim, .. } = config.cmd;
+            let silent = Cmd { stdin, detach, shim, ..Cmd::default() };
             if config.cmd != silent {
-                let remedy =
-                    "write the command into the spec; only `stdin` and `detach` can be given beside it";
+                let remedy = "write the command into the spec; only `stdin`, `detach` and `shim` can be given beside it";
                 report.add("cmd", Problem::Conflict { other: "custom_spec", remedy });
             }
             if config.resources.is_some() {
@@ -52,6 +53,12 @@ pub(super) fn check(config: &ContainerConfig, report: &mut Report) -> Option<Con
                 report.add("resources", Problem::Conflict { other: "custom_spec", remedy });
             }
         }
+    }
+    if let Some(resources) = &config.resources {
+        report.within("resources", |report| resources::check(resources, report));
+    }
+    if config.annotations.contains_key("") {
+        report.add("annotations", Problem::Missing("give every annotation a key"));
     }
     for (index, mount) in config.mounts.iter().enumerate() {
         report.within(&format!("mounts[{index}]"), |report| check_mount(mount, report));
@@ -111,9 +118,25 @@ pub(crate) fn check_cmd(cmd: &Cmd, report: &mut Report) {
         check_name("supplementary_groups", group, report);
     }
     report.not_built("console", cmd.console.is_some());
-    if cmd.detach && cmd.stdin {
-        let remedy = "nobody writes to a detached process: leave one of the two out";
+    if let Some(size) = cmd.terminal_size {
+        if !cmd.interactive {
+            let remedy = "ask for a terminal with `interactive`, or leave the size out";
+            report.add("terminal_size", Problem::Conflict { other: "a process without a terminal", remedy });
+        }
+        check_terminal_size(size, report);
+    }
+    if cmd.detach && cmd.stdin && cmd.shim != Some(ShimKind::Kata) {
+        let remedy =
+            "nobody writes to a detached process without a shim of its own: leave one of the two out";
         report.add("stdin", Problem::Conflict { other: "detach", remedy });
+    }
+}
+
+/// The kernel keeps a terminal's size in 16 bits a side.
+pub(super) fn check_terminal_size(size: TerminalSize, report: &mut Report) {
+    if size.rows.max(size.columns) > u16::MAX.into() {
+        let found = format!("{}x{}", size.rows, size.columns);
+        report.invalid("terminal_size", found, "write at most 65535 rows and columns");
     }
 }
 

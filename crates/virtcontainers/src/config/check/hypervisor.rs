@@ -1,6 +1,6 @@
 //! Checks of a virtual machine.
 
-use virtcontainers_types::{HypervisorKind, KernelParam, MiB, SharedFs, VcpuCount};
+use virtcontainers_types::{HypervisorKind, KernelParam, MachineType, MiB, SharedFs, VcpuCount};
 
 use super::{HostFacts, HypervisorConfig, Problem, Report, Wanted, asset};
 
@@ -25,8 +25,27 @@ pub(super) fn check(config: &HypervisorConfig, kind: HypervisorKind, host: &Host
     refuse_unbuilt_policy(config, report);
 }
 
+/// As many as QEMU gives to the machine (7.2, `-machine TYPE -smp N`): more would fail after all has been prepared.
+const fn most_vcpus(machine: MachineType) -> u32 {
+    match machine {
+        MachineType::Pc => 255,
+        MachineType::Q35 | MachineType::Microvm => 288,
+        MachineType::Virt => 512,
+        MachineType::Pseries => 1024,
+        MachineType::S390CcwVirtio => 248,
+    }
+}
+
 fn check_processors(config: &HypervisorConfig, report: &mut Report) {
     let Some(vcpus) = report.take("num_vcpus", VcpuCount::new(config.num_vcpus)) else { return };
+    let most = most_vcpus(config.hypervisor_machine_type);
+    for (field, asked) in [("num_vcpus", vcpus.get()), ("default_max_vcpus", config.default_max_vcpus)] {
+        if asked > most {
+            let expected = "the machine type has no room for so many: q35 and microvm have for 288, pc 255, virt 512, \
+                            pseries 1024, s390-ccw-virtio 248";
+            report.add(field, Problem::Invalid { found: asked.to_string(), expected });
+        }
+    }
     if config.default_max_vcpus != 0 && config.default_max_vcpus < vcpus.get() {
         report.add(
             "default_max_vcpus",
@@ -134,7 +153,13 @@ fn refuse_unbuilt_policy(config: &HypervisorConfig, report: &mut Report) {
     report.not_built("virtio_fs_daemon_list", !config.virtio_fs_daemon_list.is_empty());
     report.not_built("file_backed_mem_root_list", !config.file_backed_mem_root_list.is_empty());
     report.not_built("vhost_user_store_path_list", !config.vhost_user_store_path_list.is_empty());
-    report.not_built("guest_hook_path", config.guest_hook_path.is_some());
+    if let Some(path) = config.guest_hook_path.as_ref().filter(|path| !super::is_plain_absolute(path)) {
+        report.invalid(
+            "guest_hook_path",
+            path.display(),
+            "write an absolute path in the guest, without '..'",
+        );
+    }
     report.not_built("selinux_process_label", config.selinux_process_label.is_some());
     report.not_built("enable_annotations", !config.enable_annotations.is_empty());
 }

@@ -1,5 +1,7 @@
 //! Checks of a sandbox as a whole.
 
+use std::collections::BTreeMap;
+
 use virtcontainers_types::{AgentKind, ProxyKind, SandboxId, ShimKind, Transport};
 
 use super::{HostFacts, Problem, Report, SandboxConfig, Wanted, hypervisor};
@@ -9,6 +11,8 @@ use crate::config::{KataAgentConfig, NetworkConfig};
 const CONFIG_ANNOTATIONS: &str = "io.katacontainers.config.";
 /// The longest hostname that Linux takes (`__NEW_UTS_LEN`).
 const MAX_HOSTNAME: usize = 64;
+/// The most lines of a guest's resolv.conf.
+const MAX_DNS: usize = 64;
 
 pub(super) fn check(config: &SandboxConfig, host: &HostFacts, report: &mut Report) -> Option<SandboxId> {
     let id = report.take("id", SandboxId::new(config.id.as_str()));
@@ -18,24 +22,52 @@ pub(super) fn check(config: &SandboxConfig, host: &HostFacts, report: &mut Repor
     });
     report.within("agent_config", |report| check_agent(&config.agent_config, report));
     check_channel(config, report);
-    report.not_built("shim_type", config.shim_type != ShimKind::Noop);
+    if config.shim_type == ShimKind::Kata && config.agent_type == AgentKind::Noop {
+        let remedy = "there is no process to stand for: leave shim_type out";
+        report.add("shim_type", Problem::Conflict { other: "agent_type", remedy });
+    }
     report.within("shim_config", |report| {
-        report.not_built("path", config.shim_config.path.is_some());
+        if let Some(path) = &config.shim_config.path {
+            report.path("path", path, Wanted::Program, "install it, or leave the field out");
+        }
         report.not_built("debug", config.shim_config.debug);
         report.not_built("trace", config.shim_config.trace);
     });
     report.within("network_config", |report| check_network(&config.network_config, report));
     report.not_built("volumes", !config.volumes.is_empty());
-    for key in config.annotations.keys().filter(|key| key.starts_with(CONFIG_ANNOTATIONS)) {
-        report.add(&format!("annotations.{key}"), Problem::NotBuilt);
-    }
-    report.not_built("share_pid_ns", config.share_pid_ns);
+    check_annotations(&config.annotations, report);
+    check_dns(&config.dns, report);
     report.not_built("systemd_cgroup", config.systemd_cgroup);
     report.not_built("sandbox_cgroup_only", config.sandbox_cgroup_only);
     report.not_built("enable_agent_pid_ns", config.enable_agent_pid_ns);
     report.not_built("experimental", !config.experimental.is_empty());
     report.not_built("cgroups", config.cgroups.is_some());
     id
+}
+
+/// Keys must be there and be no configuration.
+pub(super) fn check_annotations(annotations: &BTreeMap<String, String>, report: &mut Report) {
+    for key in annotations.keys() {
+        if key.starts_with(CONFIG_ANNOTATIONS) {
+            report.add(&format!("annotations.{key}"), Problem::NotBuilt);
+        }
+        if key.is_empty() {
+            report.add("annotations", Problem::Missing("give every annotation a key"));
+        }
+    }
+}
+
+/// Lines of resolv.conf(5), which has its bounds.
+fn check_dns(dns: &[String], report: &mut Report) {
+    for (index, line) in dns.iter().enumerate() {
+        if line.contains(['\n', '\0']) || line.len() > 4096 || index >= MAX_DNS {
+            report.invalid(
+                &format!("dns[{index}]"),
+                line,
+                "write at most 64 lines of resolv.conf, one an entry",
+            );
+        }
+    }
 }
 
 fn check_hostname(hostname: &str, report: &mut Report) {
@@ -59,9 +91,16 @@ fn check_hostname(hostname: &str, report: &mut Report) {
 fn check_agent(config: &KataAgentConfig, report: &mut Report) {
     report.not_built("trace", config.trace);
     report.not_built("container_pipe_size", config.container_pipe_size != 0);
+    for (index, module) in config.kernel_modules.iter().enumerate() {
+        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
+        let name = module.split_whitespace().next().unwrap_or_default();
+        if name.is_empty() || name.len() > 64 || !name.bytes().all(plain) || module.contains('\0') {
+            let expected = "write a module's name, then its parameters: name key=value …";
+            report.invalid(&format!("kernel_modules[{index}]"), module, expected);
+        }
+    }
     report.not_built("trace_mode", config.trace_mode.is_some());
     report.not_built("trace_type", config.trace_type.is_some());
-    report.not_built("kernel_modules", !config.kernel_modules.is_empty());
     if config.boot_timeout.0 == 0 {
         report.add(
             "boot_timeout",
@@ -74,6 +113,13 @@ fn check_agent(config: &KataAgentConfig, report: &mut Report) {
 fn check_channel(config: &SandboxConfig, report: &mut Report) {
     let transport = config.hypervisor_config.transport;
     let wants_vsock = config.hypervisor_config.use_vsock || config.agent_config.use_vsock;
+    if config.agent_config.debug_console && transport == Transport::VirtioSerial {
+        let remedy = "a shell needs a port of its own: choose a vsock transport, or leave debug_console out";
+        report.add(
+            "agent_config.debug_console",
+            Problem::Conflict { other: "hypervisor_config.transport", remedy },
+        );
+    }
     if wants_vsock && transport == Transport::VirtioSerial {
         report.add(
             "hypervisor_config.transport",

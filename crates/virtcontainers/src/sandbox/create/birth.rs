@@ -34,13 +34,6 @@ impl Birth {
         Ok(Self { runtime: runtime.clone(), lease: Some(lease), record, _at_work: at_work })
     }
 
-    fn save(&self) -> Result<(), StoreError> {
-        match &self.lease {
-            Some(lease) => self.runtime.store().save_as(lease, &self.record),
-            None => Err(StoreError::NotFound { id: self.record.id.clone() }),
-        }
-    }
-
     pub(super) fn lease(&self) -> Result<&Lease, StoreError> {
         self.lease.as_ref().ok_or_else(|| StoreError::NotFound { id: self.record.id.clone() })
     }
@@ -48,14 +41,15 @@ impl Birth {
     /// Enters what the sandbox has become.
     pub(super) fn enter(&mut self, phase: SandboxPhase) -> Result<(), StoreError> {
         self.record.phase = phase;
-        self.save()
+        self.runtime.store().save_as(self.lease()?, &self.record)
     }
 }
 
 impl Ledger<Resource> for Birth {
     fn record(&mut self, held: &[Resource]) -> Result<(), StoreError> {
         self.record.resources = held.to_vec();
-        self.save()
+        // No process and no mount outlives the kernel, so that their intents need not either.
+        self.runtime.store().note_as(self.lease()?, &self.record)
     }
 
     fn unwound(&mut self, remaining: &[Resource]) -> Result<(), StoreError> {

@@ -3,13 +3,13 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
 use virtcontainers_agent_client::{
-    Agent, GuestSandbox,
+    Agent, GuestSandbox, KernelModule,
     announce::{Announcement, HYBRID_PORT},
     proxy::{self, ProxyChoice, ProxyOptions},
 };
 use virtcontainers_agent_protocol::transport::AgentAddress;
 use virtcontainers_device::vhost_vsock;
-use virtcontainers_hypervisor::{LaunchCx, Vm};
+use virtcontainers_hypervisor::{LaunchCx, Vm, VmError};
 use virtcontainers_store::Transaction;
 
 use super::{
@@ -48,8 +48,12 @@ pub(super) async fn build(
     steps.ledger_mut().record.transport = layout.stream.transport();
 
     let mut helpers = Vec::new();
-    start_share(steps, shared, spec, &layout, &mut helpers).await?;
     let announcement = start_stream(steps, shared, spec, &layout, &mut helpers).await?;
+    start_share(steps, shared, spec, &layout, &mut helpers).await?;
+    // It came up while the share was made.
+    if let Some(daemon) = helpers.iter().find(|helper| helper.role() == Role::VsockDaemon) {
+        share::vsock_daemon_ready(shared, daemon.process()).await?;
+    }
     let vm =
         launch(steps, shared, spec, &layout, announcement.as_ref().map(Announcement::port), release).await?;
     shared.watch(vm.as_ref());
@@ -71,15 +75,14 @@ pub(super) async fn build(
     let agent = connect::handshake(&mut supports, readiness, connector.as_ref(), &address, within).await?;
     populate(steps, spec, &layout, &mut supports, agent.as_ref(), containers).await?;
 
-    let machine =
-        Machine { vm: vm.record(), agent: (layout.stream != Stream::None).then(|| address.clone()) };
+    let machine = Machine { vm: vm.record(), agent: (layout.stream != Stream::None).then_some(address) };
     let held: Vec<_> =
         steps.held().iter().filter(|held| !matches!(held, Resource::Container { .. })).cloned().collect();
     let birth = steps.ledger_mut();
     birth.record.resources = held;
     birth.enter(SandboxPhase::Ready(machine))?;
     live.vm = Some(vm);
-    live.agent = Some((address, agent));
+    shared.keep_agent(&steps.ledger_mut().record, &agent);
     live.proxy = proxy;
     Ok(())
 }
@@ -130,7 +133,7 @@ async fn start_stream(
                 .then(|| Announcement::hybrid(&dir, vhost_vsock::VSOCK_SOCKET, HYBRID_PORT))
                 .transpose()?;
             let start = async {
-                let daemon = share::start_vsock_daemon(shared, daemon).await?;
+                let daemon = share::start_vsock_daemon(shared, daemon)?;
                 Ok(Helper::daemon(Role::VsockDaemon, daemon))
             };
             helpers.push(start_helper(steps, Role::VsockDaemon, start).await?);
@@ -164,10 +167,18 @@ async fn launch(
     let vm_spec = boot::vm_spec(runtime, spec, layout, announce)?;
     let plan = hypervisor.plan(&vm_spec)?;
     let mark = Role::Vmm.mark(runtime.root(), shared.id());
+    let within = Duration::from(spec.config().agent_config.boot_timeout);
     let start = async {
         // Its intent is on record, and its mark leads to it: nothing more is needed before the guest runs.
         let mut spawned = |_: &virtcontainers_hypervisor::VmRecord| Ok(());
-        let vm: Arc<dyn Vm> = hypervisor.launch(plan, LaunchCx { mark, spawned: &mut spawned }).await?.into();
+        let launched = hypervisor.launch(plan, LaunchCx { mark, spawned: &mut spawned });
+        // A launch that is given up ends its process.
+        let launched = tokio::time::timeout(within, launched).await.map_err(|_elapsed| VmError::Timeout {
+            waiting_for: "the start of the virtual machine monitor".to_owned(),
+            after: within,
+            console: shared.console(),
+        });
+        let vm: Arc<dyn Vm> = launched??.into();
         // For the undoing, which is quicker with it.
         release.vm.set(Arc::clone(&vm)).ok();
         Ok::<_, Error>(vm)
@@ -240,6 +251,12 @@ fn address(shared: &Shared, stream: &Stream) -> AgentAddress {
     }
 }
 
+/// A module as the configuration names it: name and parameters, separated by blanks.
+fn kernel_module(module: &str) -> KernelModule {
+    let mut words = module.split_whitespace().map(str::to_owned);
+    KernelModule { name: words.next().unwrap_or_default(), parameters: words.collect() }
+}
+
 /// Tells the agent of the sandbox and of its containers.
 async fn populate(
     steps: &mut Steps,
@@ -252,10 +269,22 @@ async fn populate(
     let (shared, config) = (supports.shared, spec.config());
     let guest = GuestSandbox {
         hostname: spec.hostname().to_owned(),
-        dns: Vec::new(),
+        dns: config.dns.clone(),
         storages: share::storages(layout.share.as_ref(), &config.hypervisor_config),
         shared_pid_namespace: config.share_pid_ns,
         sandbox_id: shared.id().to_string(),
+        kernel_modules: config
+            .agent_config
+            .kernel_modules
+            .iter()
+            .map(|module| kernel_module(module))
+            .collect(),
+        guest_hook_path: config
+            .hypervisor_config
+            .guest_hook_path
+            .as_ref()
+            .map(|path| path.to_string_lossy().into_owned())
+            .unwrap_or_default(),
     };
     let faults = shared.runtime().faults();
     let tell = async {
@@ -276,7 +305,8 @@ async fn populate(
     let lease = steps.ledger_mut().lease()?;
     for mut record in records {
         record.phase = container::ContainerPhase::Ready;
-        virtcontainers_store::StoreExt::save_container_as(store.as_ref(), lease, &record.id, &record)?;
+        // The sandbox's own record is saved after them, and they with it.
+        virtcontainers_store::StoreExt::note_container_as(store.as_ref(), lease, &record.id, &record)?;
     }
     Ok(())
 }

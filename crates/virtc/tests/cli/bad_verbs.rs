@@ -1,0 +1,61 @@
+//! Bad command lines of the verbs on what runs: each is refused before anything is looked at.
+
+use crate::{
+    bad_input::{USAGE, refused},
+    stage::Stage,
+};
+
+#[test]
+fn command_lines_of_verbs() {
+    refused(
+        &Stage::new(),
+        &[
+            ("exec -t web -- true", USAGE, &["-t", "terminal"]),
+            ("exec web", USAGE, &["COMMAND"]),
+            ("exec web true", USAGE, &["true"]),
+            ("exec --detach-keys ctrl-1 web -- true", USAGE, &["ctrl-1", "ctrl-p,ctrl-q"]),
+            ("attach --sig-proxy=perhaps web", USAGE, &["perhaps", "--sig-proxy"]),
+            ("attach a b", USAGE, &["'b'"]),
+            ("logs --since yesterday web", USAGE, &["yesterday", "10m"]),
+            ("logs --tail few web", USAGE, &["few", "--tail"]),
+            ("logs --source moon web", USAGE, &["moon", "console"]),
+            ("logs --source vmm --exec x web", USAGE, &["--exec", "--source"]),
+            ("logs --exec a/b web", USAGE, &["a/b", "--exec"]),
+            ("logs", USAGE, &["SANDBOX[/CONTAINER]"]),
+            ("ps", USAGE, &["SANDBOX[/CONTAINER]"]),
+            ("top --interval 1", USAGE, &["--interval", "ms"]),
+            ("top --interval 1ms", USAGE, &["--interval", "100ms"]),
+            ("top --sort colour", USAGE, &["colour", "cpu"]),
+            ("top web", USAGE, &["web"]),
+            ("stats --interval soon", USAGE, &["soon", "--interval"]),
+            ("kill --signal LOUD web", USAGE, &["LOUD", "SIGTERM"]),
+            ("kill", USAGE, &["SANDBOX[/CONTAINER]"]),
+            ("wait", USAGE, &["SANDBOX[/CONTAINER]"]),
+            ("pause", USAGE, &["SANDBOX[/CONTAINER]"]),
+            ("update web", USAGE, &["--memory"]),
+            ("update --memory much web", USAGE, &["much", "512M"]),
+            ("update --memory 0 web", USAGE, &["\"0\"", "--memory"]),
+            ("update --memory 9999999999T web", USAGE, &["9999999999T"]),
+            ("update --cpus 0 web", USAGE, &["0.01", "--cpus"]),
+            ("update --cpus nan web", USAGE, &["nan", "--cpus"]),
+            ("update --cpus 1 --cpu-quota 5 web", USAGE, &["--cpus", "--cpu-quota"]),
+            ("update --cpu-shares 1 web", USAGE, &["--cpu-shares", "2..=262144"]),
+            ("update --cpu-period 5 web", USAGE, &["--cpu-period"]),
+            ("update --blkio-weight 5 web", USAGE, &["--blkio-weight"]),
+            ("cp a", USAGE, &["DST"]),
+            ("cp a b", USAGE, &["neither", "SANDBOX[/CONTAINER]:PATH"]),
+            ("cp - -", USAGE, &["neither"]),
+            ("cp a:/b c:/d", USAGE, &["virtc cp A:PATH - | virtc cp - B:PATH"]),
+            ("cp web: .", USAGE, &["web:", "after the colon"]),
+            ("cp we.b:/x .", USAGE, &["we.b", "put ./"]),
+            ("events --filter colour=red", USAGE, &["colour=red", "sandbox=NAME"]),
+            ("events --filter sandbox=", USAGE, &["sandbox=", "value"]),
+            ("events --filter event=exploded", USAGE, &["exploded", "stopped"]),
+            ("inspect", USAGE, &["SANDBOX[/CONTAINER]"]),
+            ("inspect a/b/c", USAGE, &["b/c"]),
+            ("console web/1", USAGE, &["web/1"]),
+            ("rm", USAGE, &["SANDBOXES"]),
+            ("stop", USAGE, &["SANDBOXES"]),
+        ],
+    );
+}
