@@ -268,7 +268,7 @@ async fn open(
 ) -> Result<(Session, ContainerRecord), Error> {
     let session = Session::open(shared).await?;
     let record = session.container(id)?;
-    session.admit(operation, verb)?;
+    session.record.admit(operation, verb)?;
     Ok((session, record))
 }
 
@@ -280,6 +280,6 @@ async fn open_in_guest(
     verb: &'static str,
 ) -> Result<(Session, ContainerRecord, crate::sandbox::Todo), Error> {
     let (session, record) = open(shared, id, SandboxOperation::UseContainer, verb).await?;
-    let todo = session.admit_container(&record, operation, verb)?;
+    let todo = session.record.admit_container(&record, operation, verb)?;
     Ok((session, record, todo))
 }

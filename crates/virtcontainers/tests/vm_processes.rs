@@ -3,104 +3,41 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test tells by panicking")]
 
+mod guest;
+
 use std::{
-    fs,
-    os::unix::fs::symlink,
-    path::{Path, PathBuf},
     process::Command,
     time::{Duration, Instant},
 };
 
 use futures::future::join_all;
-use tokio::{
-    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
-    sync::{Mutex, MutexGuard},
-};
+use guest::{Stage, output};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use virtcontainers::{
-    Cmd, Container, ContainerConfig, ContainerId, ContainerResources, DeleteMode, EnvVar, ErrorKind,
-    EventKind, EventOptions, GuestProcess, KillScope, MiB, Process, ProcessListFormat, ProcessListOptions,
-    Runtime, Sandbox, SandboxConfig, Signal, StopMode, TerminalSize, Transport,
+    Cmd, Container, ContainerId, ContainerResources, DeleteMode, EnvVar, ErrorKind, EventKind, EventOptions,
+    GuestProcess, KillScope, ProcessListFormat, ProcessListOptions, Runtime, Sandbox, SandboxConfig, Signal,
+    StopMode, TerminalSize, Transport,
 };
-use virtcontainers_testkit::TestRoot;
-
-/// A machine under TCG takes a core: two at once would time out for want of it.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
-
-/// A root directory, a root filesystem of busybox, and the turn of this test.
-struct Stage {
-    rootfs: tempfile::TempDir,
-    root: TestRoot,
-    _turn: MutexGuard<'static, ()>,
-}
 
 impl Stage {
-    async fn new() -> Self {
-        let turn = ONE_AT_A_TIME.lock().await;
-        Self { rootfs: busybox(), root: TestRoot::new(), _turn: turn }
-    }
-
     fn runtime(&self) -> Runtime {
         Runtime::builder().root(self.root.path()).build().unwrap()
     }
 
-    fn shell(&self, id: &str, script: &str) -> ContainerConfig {
-        ContainerConfig::new(id, self.rootfs.path(), ["/bin/sh", "-c", script])
-    }
-
-    fn config(&self, id: &str) -> SandboxConfig {
-        let guest = guest_dir();
-        let mut config = SandboxConfig { id: id.into(), ..SandboxConfig::default() };
-        config.hypervisor_config.kernel_path = guest.join("vmlinux");
-        config.hypervisor_config.initrd_path = Some(guest.join("initrd.img"));
-        config.hypervisor_config.memory_size = MiB(512);
+    fn vsock_config(&self, id: &str) -> SandboxConfig {
+        let mut config = self.config(id);
         config.hypervisor_config.transport = Transport::HybridVsock;
         config
     }
 
     /// A sandbox in which container `c` sleeps.
     async fn run(&self, runtime: &Runtime) -> (Sandbox, Container) {
-        let mut config = self.config("box");
+        let mut config = self.vsock_config("box");
         config.containers = vec![self.shell("c", "sleep 1000 & sleep 1000; exit 3")];
         let sandbox = runtime.run_sandbox(config).await.unwrap_or_else(|error| panic!("{}", error.report()));
         let container = sandbox.container(&ContainerId::new("c").unwrap());
         (sandbox, container)
     }
-}
-
-fn guest_dir() -> PathBuf {
-    let dir = std::env::var_os("VC_GUEST_DIR")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../build/guest"), PathBuf::from);
-    dir.canonicalize().unwrap_or_else(|error| {
-        panic!(
-            "no guest image in {}: {error}; make one with `virtc guest build`, or set VC_GUEST_DIR",
-            dir.display()
-        )
-    })
-}
-
-fn busybox() -> tempfile::TempDir {
-    let dir = tempfile::tempdir().unwrap();
-    for name in ["bin", "etc", "proc", "sys", "dev", "tmp", "srv"] {
-        fs::create_dir(dir.path().join(name)).unwrap();
-    }
-    fs::copy("/bin/busybox", dir.path().join("bin/busybox"))
-        .unwrap_or_else(|error| panic!("no /bin/busybox: {error}; `apt-get install busybox-static`"));
-    for tool in ["sh", "cat", "dd", "echo", "sleep", "true", "id", "env", "pwd", "stty", "ps", "tail", "seq"]
-    {
-        symlink("busybox", dir.path().join("bin").join(tool)).unwrap();
-    }
-    fs::write(dir.path().join("etc/passwd"), "root:x:0:0::/root:/bin/sh\nbob:x:1000:1000::/srv:/bin/sh\n")
-        .unwrap();
-    fs::write(dir.path().join("etc/group"), "root:x:0:\nbob:x:1000:\nstaff:x:50:bob\n").unwrap();
-    dir
-}
-
-async fn output(process: &Process) -> (String, i32) {
-    let (mut text, mut errors) = (String::new(), String::new());
-    let (mut stdout, mut stderr) = (process.stdout(), process.stderr());
-    let (out, err) = tokio::join!(stdout.read_to_string(&mut text), stderr.read_to_string(&mut errors));
-    out.and(err).unwrap();
-    (text + &errors, process.wait().await.unwrap())
 }
 
 async fn exec(container: &Container, args: &[&str]) -> (String, i32) {
@@ -287,7 +224,7 @@ async fn vm_processes_pause_and_end() {
 #[tokio::test(flavor = "multi_thread")]
 async fn vm_guest_has_a_log_and_a_shell_for_its_operator() {
     let stage = Stage::new().await;
-    let mut config = stage.config("box");
+    let mut config = stage.vsock_config("box");
     config.agent_config.debug_console = true;
     config.agent_config.debug = true;
     let sandbox =
@@ -314,7 +251,7 @@ async fn vm_guest_has_a_log_and_a_shell_for_its_operator() {
     sandbox.delete(DeleteMode::Force).await.unwrap();
 
     // It is there for who asked for it, and where there is a way.
-    let plain = stage.runtime().run_sandbox(stage.config("plain")).await.unwrap();
+    let plain = stage.runtime().run_sandbox(stage.vsock_config("plain")).await.unwrap();
     assert_eq!(plain.console_shell().await.unwrap_err().kind(), ErrorKind::WrongState);
     plain.delete(DeleteMode::Force).await.unwrap();
 }

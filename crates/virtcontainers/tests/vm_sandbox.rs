@@ -3,56 +3,26 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test tells by panicking")]
 
+mod guest;
+
 use std::{
     fs,
     os::unix::fs::symlink,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Command, Stdio},
     time::Duration,
 };
 
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    sync::{Mutex, MutexGuard},
-};
+use guest::{Stage, guest_dir, output};
+use tokio::io::AsyncWriteExt as _;
 use virtcontainers::{
-    Cmd, ContainerConfig, ContainerId, ContainerState, DeleteMode, ErrorKind, KernelParam, MiB, Mount,
-    Process, ProxyKind, Runtime, SandboxConfig, SandboxId, SandboxState, Seconds, SharedFs, StopMode,
-    Transport,
+    Cmd, ContainerId, ContainerState, DeleteMode, ErrorKind, KernelParam, Mount, ProxyKind, Runtime,
+    SandboxConfig, SandboxId, SandboxState, Seconds, SharedFs, StopMode, Transport,
 };
-use virtcontainers_testkit::TestRoot;
-
-/// A machine under TCG takes a core: two at once would time out for want of it.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
-
-/// A root directory, a root filesystem of busybox, and the turn of this test.
-struct Stage {
-    rootfs: tempfile::TempDir,
-    root: TestRoot,
-    _turn: MutexGuard<'static, ()>,
-}
 
 impl Stage {
-    async fn new() -> Self {
-        let turn = ONE_AT_A_TIME.lock().await;
-        Self { rootfs: busybox(), root: TestRoot::new(), _turn: turn }
-    }
-
     fn runtime(&self) -> Runtime {
         Runtime::builder().root(self.root.path()).helper_program(example("helper")).build().unwrap()
-    }
-
-    fn shell(&self, id: &str, script: &str) -> ContainerConfig {
-        ContainerConfig::new(id, self.rootfs.path(), ["/bin/sh", "-c", script])
-    }
-
-    fn config(&self, id: &str) -> SandboxConfig {
-        let guest = guest_dir();
-        let mut config = SandboxConfig { id: id.into(), ..SandboxConfig::default() };
-        config.hypervisor_config.kernel_path = guest.join("vmlinux");
-        config.hypervisor_config.initrd_path = Some(guest.join("initrd.img"));
-        config.hypervisor_config.memory_size = MiB(512);
-        config
     }
 
     /// A guest that comes up and has no agent, so it never answers, however fast the host is.
@@ -94,32 +64,6 @@ fn cpio(files: &[(&str, u32, &[u8])]) -> Vec<u8> {
     archive
 }
 
-fn guest_dir() -> PathBuf {
-    let dir = std::env::var_os("VC_GUEST_DIR")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../build/guest"), PathBuf::from);
-    dir.canonicalize().unwrap_or_else(|error| {
-        panic!(
-            "no guest image in {}: {error}; make one with `virtc guest build`, or set VC_GUEST_DIR",
-            dir.display()
-        )
-    })
-}
-
-fn busybox() -> tempfile::TempDir {
-    let dir = tempfile::tempdir().unwrap();
-    for name in ["bin", "etc", "proc", "sys", "dev", "tmp", "data"] {
-        fs::create_dir(dir.path().join(name)).unwrap();
-    }
-    fs::copy("/bin/busybox", dir.path().join("bin/busybox"))
-        .unwrap_or_else(|error| panic!("no /bin/busybox: {error}; `apt-get install busybox-static`"));
-    for tool in ["sh", "cat", "echo", "sleep", "true", "id", "uname", "hostname", "ls"] {
-        symlink("busybox", dir.path().join("bin").join(tool)).unwrap();
-    }
-    fs::write(dir.path().join("etc/passwd"), "root:x:0:0::/root:/bin/sh\nbob:x:1000:1000::/:/bin/sh\n")
-        .unwrap();
-    dir
-}
-
 /// A program among this package's examples, which `cargo test` builds beside the tests.
 fn example(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
@@ -134,14 +78,6 @@ fn cid(id: &str) -> ContainerId {
 
 fn sid(id: &str) -> SandboxId {
     SandboxId::new(id).unwrap()
-}
-
-async fn output(process: &Process) -> (String, i32) {
-    let (mut text, mut errors) = (String::new(), String::new());
-    let (mut stdout, mut stderr) = (process.stdout(), process.stderr());
-    let (out, err) = tokio::join!(stdout.read_to_string(&mut text), stderr.read_to_string(&mut errors));
-    out.and(err).unwrap();
-    (text + &errors, process.wait().await.unwrap())
 }
 
 /// What works whatever the transport and the share.

@@ -67,7 +67,7 @@ impl PreparedContainer {
 pub(crate) async fn create(shared: Arc<Shared>, config: ContainerConfig) -> Result<Container, Error> {
     let plan = config.validate()?;
     let mut session = Session::open(&shared).await?;
-    session.admit(SandboxOperation::CreateContainer, "create a container in")?;
+    session.record.admit(SandboxOperation::CreateContainer, "create a container in")?;
     match session.runtime().store().load_container(session.id(), plan.id()) {
         Err(StoreError::NoContainer { .. }) => {}
         Ok(_) => {

@@ -17,7 +17,7 @@ pub(super) async fn delete(shared: Arc<Shared>, id: ContainerId, mode: DeleteMod
         open(&shared, &id, SandboxOperation::EndContainer, "delete a container of").await?;
     match (mode, record.phase.state()) {
         (DeleteMode::IfStopped, _) => {
-            session.admit_container(&record, ContainerOperation::Delete, "delete")?;
+            session.record.admit_container(&record, ContainerOperation::Delete, "delete")?;
         }
         (DeleteMode::Force, ContainerState::Running | ContainerState::Paused) => {
             stop::stop_in(&mut session, &mut record, StopMode::Force).await?;

@@ -15,7 +15,7 @@ use crate::{
 pub(super) async fn start(shared: Arc<Shared>, id: ContainerId) -> Result<(), Error> {
     let (mut session, mut record) =
         open(&shared, &id, SandboxOperation::StartContainer, "start a container of").await?;
-    match session.admit_container(&record, ContainerOperation::Start, "start")? {
+    match session.record.admit_container(&record, ContainerOperation::Start, "start")? {
         Todo::Nothing => Ok(()),
         Todo::Act => start_in(&mut session, &mut record).await,
     }

@@ -18,7 +18,7 @@ const GRACE: Duration = Duration::from_secs(10);
 pub(super) async fn stop(shared: Arc<Shared>, id: ContainerId, mode: StopMode) -> Result<(), Error> {
     let (mut session, mut record) =
         open(&shared, &id, SandboxOperation::EndContainer, "stop a container of").await?;
-    match session.admit_container(&record, ContainerOperation::Stop, "stop")? {
+    match session.record.admit_container(&record, ContainerOperation::Stop, "stop")? {
         Todo::Nothing => Ok(()),
         Todo::Act => stop_in(&mut session, &mut record, mode).await,
     }

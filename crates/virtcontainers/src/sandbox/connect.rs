@@ -157,7 +157,7 @@ async fn ended(exited: &mut watch::Receiver<Option<VmExit>>) -> Option<VmExit> {
 
 /// Dials the agent of a sandbox that runs, the proxy being what it has to be.
 pub(super) async fn redial(session: &mut Session) -> Result<Arc<dyn Agent>, Error> {
-    session.machine()?;
+    session.record.machine()?;
     if session.record.transport == Some(Transport::VirtioSerial) {
         revive_proxy(session).await?;
     }

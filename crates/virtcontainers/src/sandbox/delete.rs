@@ -22,7 +22,7 @@ pub(super) async fn delete(shared: Arc<Shared>, mode: DeleteMode) -> Result<(), 
     };
     match mode {
         DeleteMode::Force => {}
-        DeleteMode::IfStopped => drop(session.admit(SandboxOperation::Delete, "delete")?),
+        DeleteMode::IfStopped => drop(session.record.admit(SandboxOperation::Delete, "delete")?),
     }
     end_and_forget(session, StopMode::Force).await
 }

@@ -11,11 +11,11 @@ use crate::{error::Error, state::SandboxOperation};
 
 pub(super) async fn pause(shared: Arc<Shared>) -> Result<(), Error> {
     let mut session = Session::open(&shared).await?;
-    let todo = session.admit(SandboxOperation::Pause, "pause")?;
+    let todo = session.record.admit(SandboxOperation::Pause, "pause")?;
     if todo == Todo::Nothing && session.vm().await?.state().await? == VmState::Paused {
         return Ok(());
     }
-    let machine = session.machine()?.clone();
+    let machine = session.record.machine()?.clone();
     session.vm().await?.pause().await?;
     session.record.phase = SandboxPhase::Paused(machine);
     session.save()
@@ -23,11 +23,11 @@ pub(super) async fn pause(shared: Arc<Shared>) -> Result<(), Error> {
 
 pub(super) async fn resume(shared: Arc<Shared>) -> Result<(), Error> {
     let mut session = Session::open(&shared).await?;
-    let todo = session.admit(SandboxOperation::Resume, "resume")?;
+    let todo = session.record.admit(SandboxOperation::Resume, "resume")?;
     if todo == Todo::Nothing && session.vm().await?.state().await? == VmState::Running {
         return Ok(());
     }
-    let machine = session.machine()?.clone();
+    let machine = session.record.machine()?.clone();
     session.vm().await?.resume().await?;
     session.record.phase = SandboxPhase::Running(machine);
     session.save()

@@ -12,12 +12,11 @@ use virtcontainers_store::{Lease, StoreError, StoreExt as _};
 use virtcontainers_sys::process::Signal;
 use virtcontainers_types::{ContainerId, SandboxId};
 
-use super::{Machine, Resource, SandboxPhase, SandboxRecord, Shared, admission::Todo, connect};
+use super::{Resource, SandboxPhase, SandboxRecord, Shared, connect};
 use crate::{
     container::{ContainerPhase, ContainerRecord, shim},
     error::{Cause, Error},
     runtime::{AtWork, Runtime},
-    state::{ContainerOperation, SandboxOperation},
 };
 
 /// How long a verb waits for another one that works on the same sandbox.
@@ -118,21 +117,6 @@ impl Session {
         &self.lease
     }
 
-    /// Asks the table whether the sandbox admits an operation.
-    pub(crate) fn admit(&self, operation: SandboxOperation, verb: &'static str) -> Result<Todo, Error> {
-        self.record.admit(operation, verb)
-    }
-
-    /// Asks the table whether a container admits an operation.
-    pub(crate) fn admit_container(
-        &self,
-        record: &ContainerRecord,
-        operation: ContainerOperation,
-        verb: &'static str,
-    ) -> Result<Todo, Error> {
-        self.record.admit_container(record, operation, verb)
-    }
-
     pub(crate) fn save(&self) -> Result<(), Error> {
         Ok(self.runtime().store().save_as(&self.lease, &self.record)?)
     }
@@ -148,18 +132,13 @@ impl Session {
         Ok(self.runtime().store().save_container_as(&self.lease, &record.id, record)?)
     }
 
-    /// The machine of a sandbox that has one.
-    pub(super) fn machine(&self) -> Result<&Machine, Error> {
-        self.record.machine()
-    }
-
     /// The virtual machine, reattached to if need be.
     pub(crate) async fn vm(&mut self) -> Result<Arc<dyn Vm>, Error> {
         if let Some(vm) = &self.live.vm {
             return Ok(Arc::clone(vm));
         }
         let hypervisor = self.runtime().hypervisor(self.record.config.hypervisor_type)?;
-        let vm: Arc<dyn Vm> = hypervisor.reattach(&self.machine()?.vm).await?.into();
+        let vm: Arc<dyn Vm> = hypervisor.reattach(&self.record.machine()?.vm).await?.into();
         self.keep_vm(Arc::clone(&vm));
         Ok(vm)
     }

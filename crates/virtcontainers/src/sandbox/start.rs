@@ -12,7 +12,7 @@ use crate::{
 
 pub(super) async fn start(shared: Arc<Shared>) -> Result<(), Error> {
     let mut session = Session::open(&shared).await?;
-    if session.admit(SandboxOperation::Start, "start")? == Todo::Nothing {
+    if session.record.admit(SandboxOperation::Start, "start")? == Todo::Nothing {
         return Ok(());
     }
     // One that cannot be read cannot be started, and the sandbox does not run without it.
@@ -23,7 +23,7 @@ pub(super) async fn start(shared: Arc<Shared>) -> Result<(), Error> {
             container::start_in(&mut session, container).await?;
         }
     }
-    let machine = session.machine()?.clone();
+    let machine = session.record.machine()?.clone();
     session.record.phase = SandboxPhase::Running(machine);
     session.save()
 }

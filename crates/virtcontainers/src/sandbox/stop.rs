@@ -33,7 +33,8 @@ pub(super) async fn stop(shared: Arc<Shared>, mode: StopMode) -> Result<(), Erro
         StopMode::Graceful => Session::open(&shared).await?,
         StopMode::Force => Session::open_by_force(&shared).await?,
     };
-    if session.admit(SandboxOperation::Stop, "stop")? == Todo::Nothing && session.record.resources.is_empty()
+    if session.record.admit(SandboxOperation::Stop, "stop")? == Todo::Nothing
+        && session.record.resources.is_empty()
     {
         return Ok(());
     }
