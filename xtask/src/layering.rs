@@ -19,7 +19,9 @@ const HOUSE: &[(&str, &[&str])] = &[
     ("device", &["types", "sys", "store"]),
     ("network", &["types", "sys", "store"]),
     ("hypervisor", &["types", "sys", "store"]),
-    ("agent-client", &["types", "sys", "agent-protocol"]),
+    ("vsock-device", &["types", "sys"]),
+    // Its small program is also the guest's vsock device.
+    ("agent-client", &["types", "sys", "agent-protocol", "vsock-device"]),
     (
         "virtcontainers",
         &["types", "sys", "agent-protocol", "store", "device", "network", "hypervisor", "agent-client"],
@@ -28,7 +30,17 @@ const HOUSE: &[(&str, &[&str])] = &[
     // The command line also hosts the helper processes and asks each floor what this host can do.
     (
         "virtc",
-        &["virtcontainers", "types", "sys", "guest-image", "device", "network", "hypervisor", "agent-client"],
+        &[
+            "virtcontainers",
+            "types",
+            "sys",
+            "guest-image",
+            "device",
+            "network",
+            "hypervisor",
+            "agent-client",
+            "vsock-device",
+        ],
     ),
 ];
 

@@ -83,9 +83,6 @@ impl Default for Backoff {
 
 /// Dials an agent that does not announce itself, such as the kata-agent, until it answers Check.
 ///
-/// Not for hybrid vsock behind the `vhost-device-vsock` daemon, unless there is no other way: dialling while the
-/// guest boots can hang that daemon for good.
-///
 /// # Errors
 /// [`AgentError::NeverReady`] with the last failure when the time is up; any other error ends it at once.
 pub async fn dial_until_ready(

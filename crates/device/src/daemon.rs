@@ -32,7 +32,7 @@ const LOG_TAIL: u64 = 2048;
 pub enum DaemonRole {
     /// Serves the shared directory: `virtiofsd`.
     Virtiofsd,
-    /// Serves the guest's vsock: `vhost-device-vsock`.
+    /// Is the guest's vsock device: `vc-helper vsock`.
     VhostVsock,
 }
 

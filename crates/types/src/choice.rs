@@ -161,7 +161,7 @@ choice! {
         #[default] Auto = "auto",
         /// The kernel's vsock (`/dev/vhost-vsock`).
         Vsock = "vsock",
-        /// A Unix socket that leads to the guest's vsock, served by the `vhost-device-vsock` daemon.
+        /// A Unix socket that leads to the guest's vsock, served by the VMM or by our device beside it.
         HybridVsock = "hybrid-vsock",
         /// One virtio-serial port, multiplexed with yamux by a proxy.
         VirtioSerial = "virtio-serial",

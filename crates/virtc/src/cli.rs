@@ -154,6 +154,12 @@ pub(crate) enum Command {
     /// (internal) Multiplex a virtio-serial port
     #[command(hide = true)]
     Proxy,
+    /// (internal) Be a guest's vsock device
+    #[command(hide = true)]
+    Vsock {
+        /// The guest's context id, and the base of the host's sockets
+        words: Vec<String>,
+    },
     /// (internal) Stand for a process in a guest
     #[command(hide = true)]
     Shim,

@@ -71,6 +71,9 @@ pub(crate) enum CliError {
     /// The proxy.
     #[error(transparent)]
     Proxy(#[from] virtcontainers_agent_client::proxy::ProxyError),
+    /// The vsock device.
+    #[error(transparent)]
+    Vsock(#[from] virtcontainers_vsock_device::VsockDeviceError),
     /// The shim.
     #[error(transparent)]
     Shim(#[from] virtcontainers_agent_client::shim::ShimError),
@@ -108,6 +111,7 @@ impl CliError {
             | Self::Copy(_)
             | Self::Proxy(_)
             | Self::Shim(_)
+            | Self::Vsock(_)
             | Self::Io { .. }
             | Self::BrokenContainer { .. }
             | Self::Several { .. } => exit::FAILED,

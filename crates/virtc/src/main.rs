@@ -56,6 +56,9 @@ fn run(cli: Cli) -> Result<Exit, CliError> {
     if matches!(cli.command, Command::Proxy) {
         return verbs::proxy::run();
     }
+    if let Command::Vsock { words } = cli.command {
+        return verbs::vsock::run(words);
+    }
     if matches!(cli.command, Command::Shim) {
         return verbs::shim::run();
     }

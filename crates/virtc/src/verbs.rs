@@ -22,6 +22,7 @@ pub(crate) mod shim;
 mod stats;
 mod top;
 mod update;
+pub(crate) mod vsock;
 mod wait;
 
 use std::fmt;
@@ -67,6 +68,7 @@ pub(crate) async fn dispatch(cli: Cli) -> Result<Exit, CliError> {
         Command::Doctor => doctor::run(global),
         Command::Completions { shell } => completions::run(shell),
         Command::Proxy => proxy::run(),
+        Command::Vsock { words } => vsock::run(words),
         Command::Shim => shim::run(),
         Command::Reap { sandbox } => reap::run(global, &sandbox).await,
     }

@@ -212,6 +212,8 @@ async fn vm_processes_pause_and_end() {
     sandbox.resume().await.unwrap();
     assert_eq!(exec(&container, &["true"]).await.1, 0);
 
+    paused_under_load(&sandbox, &container).await;
+
     container.kill(Signal::KILL, KillScope::All).await.unwrap();
     container.kill(Signal::KILL, KillScope::All).await.unwrap();
     assert_eq!(soon(container.wait()).await.unwrap(), 137);
@@ -219,6 +221,37 @@ async fn vm_processes_pause_and_end() {
     sandbox.stop(StopMode::Graceful).await.unwrap();
     assert!(soon(monitor.recv()).await.is_none(), "stopped on purpose");
     sandbox.delete(DeleteMode::IfStopped).await.unwrap();
+}
+
+/// Pauses while a process talks and while the host writes to another: no byte is lost or comes twice.
+async fn paused_under_load(sandbox: &Sandbox, container: &Container) {
+    const LINES: usize = 40_000;
+    let talker = container.exec(Cmd::new(["seq", "1", &LINES.to_string()])).await.unwrap();
+    let listen = Cmd { stdin: true, ..Cmd::new(["/bin/sh", "-c", "cat | tail -c 7"]) };
+    let counter = container.exec(listen).await.unwrap();
+    let said = tokio::spawn(async move { output(&talker).await });
+    let mut stdin = counter.stdin();
+    for round in 0..3 {
+        stdin.write_all(&vec![b'x'; 20_000]).await.unwrap();
+        sandbox.pause().await.unwrap();
+        // The guest cannot take it; whoever carries it has to keep it.
+        let write = async {
+            stdin.write_all(&vec![b'y'; 20_000]).await.unwrap();
+            stdin.write_all(format!("round {round}").as_bytes()).await.unwrap();
+            stdin.flush().await.unwrap();
+        };
+        let resume = async {
+            tokio::task::yield_now().await;
+            sandbox.resume().await.unwrap();
+        };
+        soon(futures::future::join(write, resume)).await;
+    }
+    stdin.shutdown().await.unwrap();
+    drop(stdin);
+    assert_eq!(soon(output(&counter)).await, ("round 2".to_owned(), 0));
+    let (said, code) = soon(said).await.unwrap();
+    assert_eq!(code, 0);
+    assert!(said.lines().eq((1..=LINES).map(|line| line.to_string())), "{} bytes", said.len());
 }
 
 #[tokio::test(flavor = "multi_thread")]

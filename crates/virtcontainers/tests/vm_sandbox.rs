@@ -1,4 +1,4 @@
-//! The library with real virtual machines, one at a time. They need root, QEMU, virtiofsd, vhost-device-vsock, a guest
+//! The library with real virtual machines, one at a time. They need root, QEMU, virtiofsd, vc-helper, a guest
 //! image (`VC_GUEST_DIR`, or build/guest in the workspace) and Debian's busybox-static; what is missing fails the test.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test tells by panicking")]

@@ -21,8 +21,8 @@ pub struct Timeouts {
 }
 
 impl Timeouts {
-    /// The default of [`Timeouts::connect`]. It is longer than the transport's own bound on a hybrid vsock handshake,
-    /// since the `vhost-device-vsock` daemon does not bear a caller that gives up early.
+    /// The default of [`Timeouts::connect`]. It is longer than the transport's own bound on a hybrid vsock handshake, whose
+    /// error says more.
     pub const CONNECT: Duration = Duration::from_secs(70);
     /// The default of [`Timeouts::check`].
     pub const CHECK: Duration = Duration::from_secs(10);

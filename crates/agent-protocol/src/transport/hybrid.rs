@@ -1,5 +1,5 @@
-//! Hybrid vsock: a Unix socket on the host, behind which a VMM (Firecracker, Cloud Hypervisor) or the daemon
-//! `vhost-device-vsock` connects to a port of the guest.
+//! Hybrid vsock: a Unix socket on the host, behind which a VMM (Firecracker, Cloud Hypervisor) or our
+//! device beside QEMU connects to a port of the guest.
 //!
 //! The client writes `CONNECT <port>\n` and reads `OK <number>\n`; after that the stream is the guest's. A listener
 //! that finds nobody on the port closes the connection without an answer.

@@ -1,5 +1,5 @@
 #[test]
 fn the_whole_argv() {
-    let golden = "--vm\nguest-cid=3,socket=vhost-vsock.sock,uds-path=vsock.sock";
+    let golden = "vsock\n3\nvsock.sock";
     assert_eq!(super::argv().join("\n"), golden);
 }

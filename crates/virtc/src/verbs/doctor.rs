@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use virtcontainers::{AcceleratorChoice, MachineType};
-use virtcontainers_device::{Program, vhost_vsock, virtiofsd};
+use virtcontainers_device::{Program, virtiofsd};
 use virtcontainers_hypervisor::{HostFacts, choose_accelerator};
 
 use crate::{cli::Global, config::HostConfig, defaults, error::CliError, exit::Exit, output};
@@ -60,7 +60,6 @@ pub(super) fn run(global: &Global) -> Result<Exit, CliError> {
             "or choose --shared-fs virtio-9p",
         ),
         kernel_vsock(),
-        daemon("hybrid vsock", vhost_vsock::PROGRAM, None, "virtio-serial is used without it"),
         memory(),
     ];
     if global.json {

@@ -40,7 +40,10 @@ impl Recipe {
             let (place, sockets) = match name {
                 _ if process.is_vmm() => (&mut vmm, vmm_sockets(process)?),
                 "virtiofsd" => (&mut virtiofsd, vec![("virtiofs.sock".to_owned(), 3)]),
-                "vhost-device-vsock" => (&mut vsock_daemon, Vec::new()),
+                _ if process.role == "vhost-vsock" => (
+                    &mut vsock_daemon,
+                    vec![("vhost-vsock.sock".to_owned(), 0), ("vsock.sock".to_owned(), 1)],
+                ),
                 _ if process.role == "proxy" => (&mut proxy, vec![("proxy.sock".to_owned(), 0)]),
                 other => {
                     return Err(format!(

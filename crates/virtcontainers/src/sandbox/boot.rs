@@ -104,10 +104,10 @@ fn choose_stream(runtime: &Runtime, config: &SandboxConfig) -> Result<Stream, Er
     let vsock_only = config.hypervisor_config.use_vsock || config.agent_config.use_vsock;
     match asked {
         Transport::Vsock => vsock(),
-        Transport::HybridVsock => hybrid(),
+        Transport::HybridVsock => hybrid(runtime),
         Transport::VirtioSerial => serial(runtime, config),
         Transport::Auto => {
-            let first = vsock().or_else(|_| hybrid());
+            let first = vsock().or_else(|_| hybrid(runtime));
             if vsock_only { first } else { first.or_else(|_| serial(runtime, config)) }
         }
     }
@@ -126,8 +126,9 @@ fn vsock() -> Result<Stream, Error> {
     Ok(Stream::Vsock { cid })
 }
 
-fn hybrid() -> Result<Stream, Error> {
-    Ok(Stream::Hybrid { daemon: vhost_vsock::PROGRAM.find(None)? })
+fn hybrid(runtime: &Runtime) -> Result<Stream, Error> {
+    let daemon = super::helper_program(runtime, None, "the program of the vsock device")?;
+    Ok(Stream::Hybrid { daemon })
 }
 
 fn serial(runtime: &Runtime, config: &SandboxConfig) -> Result<Stream, Error> {

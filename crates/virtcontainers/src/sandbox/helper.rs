@@ -79,10 +79,6 @@ impl Helper {
         Self { role: Role::Proxy, child: Child::Proxy(process) }
     }
 
-    pub(super) const fn role(&self) -> Role {
-        self.role
-    }
-
     pub(super) fn process(&self) -> ProcessRef {
         match &self.child {
             Child::Daemon(daemon) => daemon.record().process,

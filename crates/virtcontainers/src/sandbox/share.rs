@@ -1,6 +1,6 @@
 //! The shared directory and the daemons of one sandbox, in terms of the library's configuration.
 
-use std::{path::Path, time::Duration};
+use std::path::Path;
 
 use super::{Shared, boot::Served};
 use crate::{
@@ -14,10 +14,6 @@ use virtcontainers_device::{
     Access, Daemon, Share, vhost_vsock,
     virtiofsd::{self, CacheMode, VirtiofsdConfig},
 };
-use virtcontainers_sys::process::ProcessRef;
-
-/// How long the vsock daemon may take to listen.
-const VSOCK_DAEMON_START: Duration = Duration::from_secs(10);
 
 /// Puts a container's root filesystem and volumes where the guest sees them.
 pub(crate) fn share_container(
@@ -62,13 +58,7 @@ pub(super) fn start_virtiofsd(
 pub(super) fn start_vsock_daemon(shared: &Shared, program: &Path) -> Result<Daemon, Error> {
     let runtime = shared.runtime();
     let dir = runtime.sandbox_dir(shared.id());
-    Ok(vhost_vsock::start(runtime.root(), shared.id(), &dir, Some(program.to_owned()))?)
-}
-
-/// Waits until the vsock daemon listens.
-pub(super) async fn vsock_daemon_ready(shared: &Shared, daemon: ProcessRef) -> Result<(), Error> {
-    let dir = shared.runtime().sandbox_dir(shared.id());
-    Ok(vhost_vsock::ready(&dir, daemon, VSOCK_DAEMON_START).await?)
+    Ok(vhost_vsock::start(runtime.root(), shared.id(), &dir, program)?)
 }
 
 /// What the agent has to mount before it can see any container.

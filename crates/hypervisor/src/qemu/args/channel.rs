@@ -28,10 +28,7 @@ pub(in crate::qemu) fn add(
             }
             let name = socket("vsock socket", name)?;
             args.props("-chardev", Props::new("socket").with("id", "vsock").with("path", name));
-            // A daemon that reads the guest's first notification while the queue is not enabled yet loses it (vhost-device-vsock
-            // 0.3 does). With event indices the guest would never notify again; without, its next packet does.
-            let device = platform.device("vhost-user-vsock").with("chardev", "vsock");
-            args.props("-device", device.with("event_idx", "off"));
+            args.props("-device", platform.device("vhost-user-vsock").with("chardev", "vsock"));
         }
         AgentChannel::VirtioSerial { socket: name } => {
             socket("agent socket", name)?;

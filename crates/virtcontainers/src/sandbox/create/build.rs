@@ -50,10 +50,6 @@ pub(super) async fn build(
     let mut helpers = Vec::new();
     let announcement = start_stream(steps, shared, spec, &layout, &mut helpers).await?;
     start_share(steps, shared, spec, &layout, &mut helpers).await?;
-    // It came up while the share was made.
-    if let Some(daemon) = helpers.iter().find(|helper| helper.role() == Role::VsockDaemon) {
-        share::vsock_daemon_ready(shared, daemon.process()).await?;
-    }
     let vm =
         launch(steps, shared, spec, &layout, announcement.as_ref().map(Announcement::port), release).await?;
     shared.watch(vm.as_ref());
