@@ -10,7 +10,7 @@ use std::{
     ffi::{OsStr, OsString},
     io,
     os::{
-        fd::OwnedFd,
+        fd::{AsFd as _, OwnedFd},
         unix::process::{CommandExt as _, ExitStatusExt as _},
     },
     path::PathBuf,
@@ -59,6 +59,15 @@ pub enum SpawnError {
         #[source]
         source: io::Error,
     },
+    /// The network namespace cannot be entered.
+    #[error("cannot enter the network namespace for {}: it needs CAP_SYS_ADMIN, and a descriptor of one", program.display())]
+    Netns {
+        /// The program.
+        program: PathBuf,
+        /// The kernel's reason.
+        #[source]
+        source: io::Error,
+    },
     /// Anything else.
     #[error("cannot start {}", program.display())]
     Failed {
@@ -75,6 +84,7 @@ pub enum SpawnError {
 #[must_use = "nothing runs before spawn()"]
 pub struct Spawn {
     program: PathBuf,
+    arg0: Option<OsString>,
     args: Vec<OsString>,
     cwd: Option<PathBuf>,
     env: Vec<(OsString, OsString)>,
@@ -82,6 +92,7 @@ pub struct Spawn {
     stderr: Option<PathBuf>,
     death_signal: Option<Signal>,
     confined: bool,
+    netns: Option<OwnedFd>,
 }
 
 impl Spawn {
@@ -89,6 +100,7 @@ impl Spawn {
     pub fn new(program: impl Into<PathBuf>) -> Self {
         Self {
             program: program.into(),
+            arg0: None,
             args: Vec::new(),
             cwd: None,
             env: Vec::new(),
@@ -96,7 +108,14 @@ impl Spawn {
             stderr: None,
             death_signal: None,
             confined: false,
+            netns: None,
         }
+    }
+
+    /// Sets the name that the program is told it was called by (`argv[0]`); without this, its path.
+    pub fn arg0(mut self, name: impl Into<OsString>) -> Self {
+        self.arg0 = Some(name.into());
+        self
     }
 
     /// Adds arguments.
@@ -149,6 +168,13 @@ impl Spawn {
         self
     }
 
+    /// Starts it in this network namespace; the starter stays where it is. Not together with [`Spawn::confined`], which
+    /// makes a new one.
+    pub fn netns(mut self, netns: OwnedFd) -> Self {
+        self.netns = Some(netns);
+        self
+    }
+
     /// Starts the process. When this returns, the program has been executed.
     ///
     /// # Errors
@@ -159,6 +185,9 @@ impl Spawn {
         command.args(self.args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).env_clear();
         command.envs(INHERITED.into_iter().filter_map(|key| Some((key, std::env::var_os(key)?))));
         command.envs(self.env);
+        if let Some(name) = self.arg0 {
+            command.arg0(name);
+        }
         if let Some(dir) = &self.cwd {
             command.current_dir(dir);
         }
@@ -167,6 +196,10 @@ impl Spawn {
                 Ok(log) => command.stderr(log),
                 Err(source) => return Err(SpawnError::Log { program, path, source }),
             };
+        }
+        let placed = self.netns.is_some();
+        if let Some(netns) = self.netns {
+            enter_netns(&mut command, netns);
         }
         lead_session(&mut command, self.death_signal);
         if let Err(collision) = command.fd_mappings(self.fds) {
@@ -182,6 +215,7 @@ impl Spawn {
             {
                 Err(SpawnError::NotFound { program })
             }
+            Err(source) if placed && is_refusal(&source) => Err(SpawnError::Netns { program, source }),
             Err(source) if self.confined && is_refusal(&source) => {
                 Err(SpawnError::NotConfined { program, source })
             }
@@ -190,7 +224,8 @@ impl Spawn {
     }
 }
 
-/// Whether the kernel refuses namespaces: for want of privileges, of room, or of the namespaces.
+/// Whether the kernel refuses namespaces: for want of privileges, of room, or of the namespaces, or because what was
+/// given is none.
 fn is_refusal(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EPERM | libc::ENOSPC | libc::EINVAL | libc::EUSERS))
 }
@@ -198,6 +233,18 @@ fn is_refusal(error: &io::Error) -> bool {
 fn open_log(path: &std::path::Path) -> io::Result<OwnedFd> {
     let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     Ok(rustix::fs::openat(CWD, path, flags, Mode::from_raw_mode(0o640))?)
+}
+
+/// Enters a network namespace in the child, which has one thread only. The descriptor, close-on-exec as it is, is gone
+/// when the program runs.
+#[expect(unsafe_code, reason = "only the child is to enter, between fork and exec")]
+fn enter_netns(command: &mut Command, netns: OwnedFd) {
+    let enter = move || crate::netns::enter(netns.as_fd());
+    // SAFETY: between fork and exec the closure makes one plain system call on a descriptor that it owns; setns(2) is
+    // async-signal-safe, and nothing here allocates or takes a lock.
+    unsafe {
+        command.pre_exec(enter);
+    }
 }
 
 #[expect(unsafe_code, reason = "a session of its own can only be asked for between fork and exec")]

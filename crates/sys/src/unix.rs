@@ -4,9 +4,11 @@
 //! goes through `/proc/self/fd/<directory>/<name>`, so that only the name is limited (to about 80 bytes).
 
 use std::{
-    fs, io,
+    fs,
+    io::{self, IoSlice},
+    mem::MaybeUninit,
     os::{
-        fd::{AsRawFd as _, OwnedFd},
+        fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd},
         unix::net::{UnixListener, UnixStream},
     },
     path::{Path, PathBuf},
@@ -19,7 +21,10 @@ use rustix::{
         inotify::{self, CreateFlags, WatchFlags},
     },
     io::Errno,
-    net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType},
+    net::{
+        AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags,
+        SocketType,
+    },
 };
 use thiserror::Error;
 use tokio::io::{Interest, unix::AsyncFd};
@@ -87,6 +92,21 @@ pub fn connect_in(dir: &Path, name: &str) -> io::Result<UnixStream> {
     let socket = socket(SocketFlags::NONBLOCK)?;
     rustix::net::connect(&socket, &address)?;
     Ok(UnixStream::from(socket))
+}
+
+/// Sends bytes with one descriptor (`SCM_RIGHTS`), which travels with the first of them; says how many were sent, one at
+/// least. The descriptor here stays open.
+///
+/// # Errors
+/// As `sendmsg(2)`; `WouldBlock`, with nothing sent, on a non-blocking socket whose buffer is full.
+pub fn send_with_fd(socket: impl AsFd, bytes: &[u8], fd: BorrowedFd<'_>) -> io::Result<usize> {
+    let fds = [fd];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    if !ancillary.push(SendAncillaryMessage::ScmRights(&fds)) {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    Ok(rustix::net::sendmsg(socket, &[IoSlice::new(bytes)], &mut ancillary, SendFlags::NOSIGNAL)?)
 }
 
 fn split(path: &Path) -> io::Result<(&Path, &str)> {

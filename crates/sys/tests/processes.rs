@@ -172,3 +172,42 @@ fn spawning_is_quick() {
     drop(child);
     assert!(begin.elapsed() < Duration::from_secs(2));
 }
+
+/// A file that an `ip netns` made, gone when the test ends.
+struct Namespace(String);
+
+impl Namespace {
+    fn new() -> Self {
+        let name = format!("vc-sys-{}", std::process::id());
+        let made = std::process::Command::new("ip").args(["netns", "add", &name]).status();
+        assert!(made.expect("ip runs: apt-get install iproute2").success());
+        Self(name)
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        std::process::Command::new("ip").args(["netns", "del", &self.0]).status().expect("ip runs");
+    }
+}
+
+#[tokio::test]
+async fn a_process_starts_in_the_network_namespace_it_is_given() {
+    let namespace = Namespace::new();
+    let path = Path::new("/run/netns").join(&namespace.0);
+    let inside = virtcontainers_sys::netns::open(&path).unwrap();
+    let there = format!("net:[{}]\n", rustix::fs::fstat(&inside).unwrap().st_ino);
+    let here = fs::read_link("/proc/self/ns/net").unwrap();
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    let readlink = Spawn::new("readlink").args(["/proc/self/ns/net"]).netns(inside);
+    let mut child = readlink.fd(OwnedFd::from(writer), 1).spawn().unwrap();
+    assert!(child.wait().await.unwrap().success());
+    let mut said = String::new();
+    reader.read_to_string(&mut said).unwrap();
+    assert_eq!(said, there);
+    assert_eq!(fs::read_link("/proc/self/ns/net").unwrap(), here, "the starter stays where it is");
+
+    let no_namespace = OwnedFd::from(fs::File::open("/dev/null").unwrap());
+    let refused = sleeper().netns(no_namespace).spawn().unwrap_err();
+    assert!(matches!(refused, SpawnError::Netns { .. }), "{refused:?}");
+}

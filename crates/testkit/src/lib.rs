@@ -4,13 +4,17 @@
 //!   mount, a socket, a record.
 //! - A [`HostSnapshot`] compares the whole host before and after, network links, namespaces and cgroups too. It sees
 //!   what others do meanwhile, so tests that use it must be alone on the host.
+//! - A [`TestNetNs`] is a network namespace for one test. Its [`snapshot`](TestNetNs::snapshot) tells whether it is left
+//!   as it was found: no link, queueing discipline or filter more or less.
 
 #![allow(clippy::panic, clippy::print_stderr, reason = "a fixture tells the test runner what it finds")]
 
 mod leak;
+mod netns;
 mod root;
 mod snapshot;
 
 pub use leak::Leak;
+pub use netns::{NetSnapshot, TestNetNs};
 pub use root::TestRoot;
 pub use snapshot::{HostSnapshot, SnapshotError, assert_no_leaks};

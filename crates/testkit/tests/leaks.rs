@@ -9,7 +9,7 @@ use virtcontainers_sys::{
     spawn::Spawn,
     unix,
 };
-use virtcontainers_testkit::{HostSnapshot, Leak, TestRoot, assert_no_leaks};
+use virtcontainers_testkit::{HostSnapshot, Leak, TestNetNs, TestRoot, assert_no_leaks};
 use virtcontainers_types::SandboxId;
 
 fn sleeper(root: &Path) -> virtcontainers_sys::spawn::Child {
@@ -68,4 +68,35 @@ fn what_was_there_before_is_no_leak() {
     assert!(std::panic::catch_unwind(|| assert_no_leaks(&before)).is_err());
     fs::remove_file(root.path().join("before")).unwrap();
     fs::remove_file(root.path().join("after")).unwrap();
+}
+
+/// What a namespace gets and loses is seen; to put it back leaves no trace.
+#[test]
+fn a_namespace_that_changes_is_seen() {
+    let (left, right) = (TestNetNs::new(), TestNetNs::new());
+    left.join("eth0", &right, "peer0");
+    left.ip("addr add 10.1.2.3/24 dev eth0");
+    let before = left.snapshot();
+    assert_eq!(before.changes_since(&left.snapshot()), [""; 0]);
+    assert_eq!(right.links(), ["lo", "peer0"]);
+    for (change, back, told) in [
+        ("ip link add br0 type bridge", "ip link del br0", "+ link: "),
+        ("ip tuntap add t0 mode tap", "ip link del t0", "+ link: "),
+        ("tc qdisc add dev eth0 ingress", "tc qdisc del dev eth0 ingress", "+ qdisc: "),
+        ("ip addr del 10.1.2.3/24 dev eth0", "ip addr add 10.1.2.3/24 dev eth0", "- address: "),
+        ("ip link set eth0 mtu 1400", "ip link set eth0 mtu 1500", "+ link: "),
+    ] {
+        left.run(change);
+        let changes = left.snapshot().changes_since(&before);
+        assert!(changes.iter().any(|line| line.starts_with(told)), "{change}: {changes:?}");
+        left.run(back);
+        assert_eq!(left.snapshot().changes_since(&before), [""; 0], "after {back}");
+    }
+    left.run("tc qdisc add dev eth0 ingress");
+    let qdisc = left.snapshot();
+    left.run(
+        "tc filter add dev eth0 ingress protocol all u32 match u8 0 0 action mirred egress redirect dev eth0",
+    );
+    let changes = left.snapshot().changes_since(&qdisc);
+    assert!(changes.iter().any(|line| line.starts_with("+ filter eth0 ingress")), "{changes:?}");
 }

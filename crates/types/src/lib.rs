@@ -10,6 +10,7 @@ mod state;
 mod unit;
 
 pub mod annotations;
+pub mod net;
 pub mod stats;
 
 pub use choice::{
