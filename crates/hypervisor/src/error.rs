@@ -85,6 +85,48 @@ pub enum VmError {
         /// The last lines of the guest's console.
         console: Vec<String>,
     },
+    /// The caller's descriptors are not those that the plan speaks of.
+    #[error("network interface {id}: {expected} descriptors of {what} belong to it, {given} were given")]
+    NicFds {
+        /// The interface.
+        id: String,
+        /// Taps or vhost-net.
+        what: &'static str,
+        /// How many the plan speaks of.
+        expected: usize,
+        /// How many there are.
+        given: usize,
+    },
+    /// A network interface of that id is there already.
+    #[error("the machine has a network interface {id} already: remove it first, or give another id")]
+    DuplicateNic {
+        /// The interface.
+        id: String,
+    },
+    /// All slots are taken.
+    #[error(
+        "no free slot for {device}: all {slots} are taken; remove a device, or create the sandbox with more"
+    )]
+    NoFreeSlot {
+        /// What was to be plugged.
+        device: String,
+        /// How many slots there are.
+        slots: usize,
+    },
+    /// The guest keeps a device that it was asked to give up.
+    #[error(
+        "the guest did not let go of {device} within {after:?}{}: it may be paused, or not have booted far enough; try \
+         again",
+        why.as_ref().map(|why| format!(" ({why})")).unwrap_or_default()
+    )]
+    NotReleased {
+        /// The device.
+        device: String,
+        /// The bound.
+        after: Duration,
+        /// What guest or VMM said, if they said anything.
+        why: Option<String>,
+    },
     /// The VMM's process has ended.
     #[error("the VMM is gone{}: the machine can only be deleted", pid_of(process))]
     Gone {
@@ -192,6 +234,27 @@ pub enum InvalidSpec {
         text: String,
         /// What is wrong.
         why: &'static str,
+    },
+    /// A network interface that no VMM can have.
+    #[error("network interface {id:?}: {why}")]
+    Nic {
+        /// Its id.
+        id: String,
+        /// What is wrong.
+        why: &'static str,
+    },
+    /// Two network interfaces of one id.
+    #[error("two network interfaces with the id {0:?}")]
+    DuplicateNic(String),
+    /// More devices than slots.
+    #[error("{wanted} network interfaces and hotplug slots, but machine type {machine} has room for {most}")]
+    TooManyNics {
+        /// The machine type.
+        machine: MachineType,
+        /// How many were asked for.
+        wanted: usize,
+        /// How many it has room for.
+        most: usize,
     },
     /// Two shares of one tag.
     #[error("two shares with the tag {0:?}")]

@@ -7,6 +7,8 @@
 mod accelerator;
 mod console;
 mod error;
+mod hotplug;
+mod nic;
 mod plan;
 mod spec;
 mod vm;
@@ -19,6 +21,9 @@ pub use accelerator::{
 };
 pub use console::{ConsoleTail, plain_line};
 pub use error::{InvalidSpec, VmError};
+pub use hotplug::{Hotplug, PlugKind, PlugSlots, PluggedNic};
+pub use nic::{Nic, NicBackend, NicFds, PlannedNic};
 pub use plan::{LaunchCx, LaunchPlan, ListenSocket, OpenDevice};
+pub use qemu::cold_nic_path;
 pub use spec::{AgentChannel, Boot, Memory, RootImage, Share, VmSpec};
 pub use vm::{Hypervisor, Shutdown, Vm, VmExit, VmRecord, VmState};

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use virtcontainers_types::{KernelParam, MachineType, MiB, SandboxId, VcpuCount};
 
-use crate::accelerator::Accelerator;
+use crate::{accelerator::Accelerator, nic::Nic};
 
 /// A virtual machine, described whole. Drivers read it and refuse what they cannot build ([`crate::InvalidSpec`]).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +39,11 @@ pub struct VmSpec {
     pub channel: AgentChannel,
     /// Shared directories.
     pub shares: Vec<Share>,
+    /// Network interfaces.
+    pub nics: Vec<Nic>,
+    /// How many devices may be plugged while the guest runs, beside those of the launch. A machine that can take none
+    /// has none of these slots, whatever is asked: its [`crate::Vm::hotplug`] says so.
+    pub hotplug_slots: u32,
     /// Host source of entropy for a virtio-rng device.
     pub entropy: Option<PathBuf>,
     /// Confine the VMM's system calls (QEMU `-sandbox on`).

@@ -11,6 +11,7 @@ use virtcontainers_types::HypervisorKind;
 use crate::{
     console::ConsoleTail,
     error::VmError,
+    hotplug::{Hotplug, PlugSlots},
     plan::{LaunchCx, LaunchPlan},
     spec::{AgentChannel, VmSpec},
 };
@@ -79,6 +80,11 @@ pub trait Vm: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// [`VmError`] when the process survives even SIGKILL within the bound.
     async fn shutdown(&self, how: Shutdown) -> Result<VmExit, VmError>;
+
+    /// Plugs devices while the guest runs, on machines that can.
+    fn hotplug(&self) -> Option<&dyn Hotplug> {
+        None
+    }
 }
 
 /// How a machine is ended.
@@ -123,4 +129,7 @@ pub struct VmRecord {
     pub dir: PathBuf,
     /// The device that carries the agent's stream.
     pub channel: AgentChannel,
+    /// Where it takes devices while it runs; none for a machine that takes none.
+    #[serde(default)]
+    pub plug_slots: Option<PlugSlots>,
 }

@@ -6,12 +6,13 @@
 use std::{fmt::Write as _, fs, path::Path};
 
 use virtcontainers_hypervisor::{
-    Accelerator, AgentChannel, Hypervisor as _, LaunchPlan, RootImage, Share, VmSpec, qemu::Qemu,
+    Accelerator, AgentChannel, Hypervisor as _, LaunchPlan, NicBackend, RootImage, Share, VmSpec,
+    cold_nic_path, qemu::Qemu,
 };
 use virtcontainers_types::{KernelParam, MachineType, MiB, VcpuCount};
 
 mod support;
-use support::spec;
+use support::{nic, spec};
 
 fn show(plan: &LaunchPlan) -> String {
     let mut text = format!("program {}\ndir {}\n", plan.program.display(), plan.dir.display());
@@ -20,6 +21,15 @@ fn show(plan: &LaunchPlan) -> String {
     }
     for device in &plan.open {
         writeln!(text, "open {} as {}", device.path.display(), device.fd).expect("a string takes all");
+    }
+    for nic in &plan.nics {
+        let place = nic.path.as_ref().map_or_else(|| "no PCI".to_owned(), ToString::to_string);
+        let (id, taps, vhost) = (&nic.id, &nic.taps, &nic.vhost);
+        writeln!(text, "nic {id} at {place}: taps {taps:?}, vhost {vhost:?}").expect("a string takes all");
+    }
+    if let Some(slots) = plan.plug_slots {
+        writeln!(text, "plugs {} from {:02x} {:?}", slots.count, slots.first, slots.kind)
+            .expect("a string takes all");
     }
     text.push('\n');
     for arg in &plan.args {
@@ -117,4 +127,58 @@ fn image_firmware_debug_and_users_own_parameters() {
     spec.extra_params =
         vec![KernelParam::new("device", "virtio-balloon-pci,id=b"), KernelParam::new("--enable-fips", "")];
     golden("q35-image-debug", &spec);
+}
+
+/// One of each kind of interface that the machine can have.
+fn networked(machine: MachineType) -> VmSpec {
+    let mut spec = spec(machine);
+    spec.memory.shared = true;
+    let mut queues = nic("queues");
+    queues.queues = 2;
+    queues.mtu = Some(9000);
+    let mut vhost = nic("vhost");
+    vhost.backend = NicBackend::Tap { vhost: true };
+    let mut both = nic("both");
+    (both.queues, both.backend) = (2, NicBackend::Tap { vhost: true });
+    let mut user = nic("user");
+    user.backend = NicBackend::VhostUser { socket: "/run/a,b/nic.sock".into() };
+    spec.nics = vec![nic("net0"), queues, vhost, both, user];
+    if !matches!(machine, MachineType::Microvm | MachineType::S390CcwVirtio) {
+        let mut through = nic("through");
+        through.backend = NicBackend::Vfio { host: "0000:03:00.0".into() };
+        spec.nics.push(through);
+    }
+    spec
+}
+
+#[test]
+fn every_machine_with_every_network_interface() {
+    for &machine in MachineType::ALL {
+        golden(&format!("{machine}-nics"), &networked(machine));
+    }
+}
+
+#[test]
+fn every_machine_that_takes_devices_while_it_runs() {
+    for &machine in MachineType::ALL {
+        let mut spec = spec(machine);
+        spec.nics = vec![nic("net0")];
+        spec.hotplug_slots = 2;
+        golden(&format!("{machine}-hotplug"), &spec);
+    }
+}
+
+#[test]
+fn the_path_of_an_interface_is_that_of_the_plan() {
+    for &machine in MachineType::ALL {
+        for slots in [0, 3] {
+            let mut spec = networked(machine);
+            spec.hotplug_slots = slots;
+            let plan = Qemu::new().plan(&spec).expect("it can be built");
+            for nic in plan.nics {
+                assert_eq!(cold_nic_path(&spec, &nic.id), nic.path, "{machine}");
+            }
+            assert_eq!(cold_nic_path(&spec, "none"), None);
+        }
+    }
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use virtcontainers_hypervisor::{
-    AgentChannel, Hypervisor as _, LaunchCx, Shutdown, Vm, VmError, VmExit, VmState,
+    AgentChannel, Hypervisor as _, LaunchCx, NicFds, Shutdown, Vm, VmError, VmExit, VmState,
     mock::{Call, MockHypervisor, Step},
 };
 use virtcontainers_sys::process::Mark;
@@ -20,7 +20,7 @@ async fn launch(mock: &MockHypervisor, dir: &Path) -> Result<Box<dyn Vm>, VmErro
     spec.dir = dir.to_owned();
     spec.channel = AgentChannel::VirtioSerial { socket: "serial.sock".into() };
     let mark = Mark::new(dir, &spec.id, "vmm");
-    mock.launch(mock.plan(&spec)?, LaunchCx { mark, spawned: &mut |_| Ok(()) }).await
+    mock.launch(mock.plan(&spec)?, LaunchCx::new(mark, &mut |_| Ok(()))).await
 }
 
 fn room() -> tempfile::TempDir {
@@ -104,12 +104,13 @@ async fn a_launch_that_is_refused_or_abandoned_leaves_nothing() {
     let mark = || Mark::new(room.path(), &spec.id, "vmm");
     let mock = MockHypervisor::default();
     let refuse = &mut |_: &_| Err(std::io::ErrorKind::StorageFull.into());
-    let cx = LaunchCx { mark: mark(), spawned: refuse };
+    let cx = LaunchCx::new(mark(), refuse);
     let launched = mock.launch(mock.plan(&spec).expect("it plans"), cx).await;
     assert!(matches!(launched, Err(VmError::NotRecorded { .. })));
     assert_empty(room.path());
     let slow = MockHypervisor::builder().delay(Step::Boot, Duration::from_secs(3600)).build();
-    let cx = LaunchCx { mark: mark(), spawned: &mut |_| Ok(()) };
+    let accept = &mut |_: &_| Ok(());
+    let cx = LaunchCx::new(mark(), accept);
     let launching = slow.launch(slow.plan(&spec).expect("it plans"), cx);
     assert!(tokio::time::timeout(Duration::from_millis(20), launching).await.is_err());
     assert_empty(room.path());
@@ -151,4 +152,59 @@ async fn a_delay_is_kept_and_no_other_time_is_taken() {
     }
     println!("launch and shutdown: {:?} each", began.elapsed() / rounds);
     assert!(began.elapsed() / rounds < Duration::from_millis(10));
+}
+
+#[tokio::test]
+async fn interfaces_come_and_go_in_any_process() {
+    let room = room();
+    let mock = MockHypervisor::builder().fail_times(Step::RemoveNic, 1, "not yet").build();
+    let mut spec = support::spec(MachineType::Q35);
+    spec.dir = room.path().to_owned();
+    (spec.nics, spec.hotplug_slots) = (vec![support::nic("cold")], 1);
+    let mark = || Mark::new(room.path(), &spec.id, "vmm");
+    let plan = mock.plan(&spec).expect("it plans");
+    let accept = &mut |_: &_| Ok(());
+    let refused = mock.launch(plan.clone(), LaunchCx::new(mark(), accept)).await;
+    assert!(matches!(refused, Err(VmError::NicFds { .. })), "{refused:?}");
+    assert_empty(room.path());
+    let fds = |id: &str| NicFds { id: id.into(), taps: vec![tap()], vhost: Vec::new() };
+    let cx = LaunchCx { nic_fds: vec![fds("cold")], ..LaunchCx::new(mark(), accept) };
+    let vm = mock.launch(plan, cx).await.expect("it launches");
+
+    let elsewhere = MockHypervisor::default();
+    let other = elsewhere.reattach(&vm.record()).await.expect("it is there");
+    let slots = other.hotplug().expect("it has slots");
+    let path = slots.add_nic(&support::nic("hot"), fds("hot")).await.expect("a slot is free");
+    assert_eq!(path.expect("on PCI").to_string(), "09/00");
+    let error = slots.add_nic(&support::nic("hot"), fds("hot")).await.expect_err("it is there");
+    assert!(matches!(error, VmError::DuplicateNic { .. }), "{error:?}");
+    let error = slots.add_nic(&support::nic("more"), fds("more")).await.expect_err("none is free");
+    assert!(matches!(error, VmError::NoFreeSlot { slots: 2, .. }), "{error:?}");
+
+    let slots = vm.hotplug().expect("it has slots");
+    let error = slots.remove_nic("cold").await.expect_err("as told");
+    assert!(matches!(error, VmError::Injected { step: "remove-nic", .. }), "{error:?}");
+    slots.remove_nic("cold").await.expect("the second time it works");
+    slots.remove_nic("cold").await.expect("what is gone is no error");
+    let there: Vec<_> = slots.nics().await.expect("it answers").into_iter().map(|nic| nic.id).collect();
+    assert_eq!(there, ["hot"]);
+    let removed = mock.calls().into_iter().filter(|call| call.step == Step::RemoveNic);
+    assert!(removed.map(|call| call.nic).eq(vec![Some("cold".to_owned()); 3]));
+    vm.shutdown(Shutdown::Quit).await.expect("it quits");
+    assert_empty(room.path());
+}
+
+/// A descriptor: the mock only counts them.
+fn tap() -> std::os::fd::OwnedFd {
+    std::fs::File::open("/dev/null").expect("it is there").into()
+}
+
+#[tokio::test]
+async fn a_machine_without_slots_says_so() {
+    let room = room();
+    let vm = launch(&MockHypervisor::default(), room.path()).await.expect("it launches");
+    assert!(vm.hotplug().is_none());
+    let mut microvm = support::spec(MachineType::Microvm);
+    microvm.hotplug_slots = 4;
+    assert_eq!(MockHypervisor::default().plan(&microvm).expect("it plans").plug_slots, None);
 }

@@ -4,12 +4,12 @@
 use std::{ffi::OsStr, os::unix::ffi::OsStrExt as _, path::PathBuf};
 
 use virtcontainers_hypervisor::{
-    AgentChannel, Hypervisor as _, InvalidSpec, Share, VmError, VmSpec, qemu::Qemu,
+    AgentChannel, Hypervisor as _, InvalidSpec, Nic, NicBackend, Share, VmError, VmSpec, qemu::Qemu,
 };
 use virtcontainers_types::{KernelParam, MachineType, MiB, VcpuCount};
 
 mod support;
-use support::spec;
+use support::{nic, spec};
 
 fn refused(change: impl FnOnce(&mut VmSpec)) -> InvalidSpec {
     refused_on(MachineType::Q35, change)
@@ -95,5 +95,63 @@ fn vmm_parameters_that_are_none() {
     for (key, value) in [("", "x"), ("--", ""), ("a b", ""), ("a", "b\0")] {
         let why = refused(|spec| spec.extra_params = vec![KernelParam::new(key, value)]);
         assert!(matches!(why, InvalidSpec::ExtraParam { .. }), "{why:?}");
+    }
+}
+
+#[test]
+fn network_interfaces_that_cannot_be() {
+    let changes: [fn(&mut Nic); 10] = [
+        |nic| nic.id = String::new(),
+        |nic| nic.id = "0net".into(),
+        |nic| nic.id = "a,b".into(),
+        |nic| nic.id = "n".repeat(33),
+        |nic| nic.mac = "01:00:00:00:00:01".parse().expect("an address, of a group"),
+        |nic| nic.mtu = Some(67),
+        |nic| nic.mtu = Some(65536),
+        |nic| nic.queues = 0,
+        |nic| nic.queues = 257,
+        |nic| nic.backend = NicBackend::Vfio { host: "03:00.0".into() },
+    ];
+    for change in changes {
+        let mut wrong = nic("net0");
+        change(&mut wrong);
+        let why = refused(|spec| spec.nics = vec![wrong]);
+        assert!(matches!(why, InvalidSpec::Nic { .. }), "{why:?}");
+    }
+    for socket in ["relative.sock".to_owned(), format!("/{}", "s".repeat(107))] {
+        let mut wrong = nic("net0");
+        wrong.backend = NicBackend::VhostUser { socket: socket.into() };
+        let why = refused(|spec| (spec.memory.shared, spec.nics) = (true, vec![wrong]));
+        assert!(matches!(why, InvalidSpec::Nic { .. }), "{why:?}");
+    }
+}
+
+#[test]
+fn network_interfaces_that_do_not_go_together() {
+    let why = refused(|spec| spec.nics = vec![nic("a"), nic("a")]);
+    assert_eq!(why, InvalidSpec::DuplicateNic("a".into()));
+    let mut user = nic("a");
+    user.backend = NicBackend::VhostUser { socket: "/s".into() };
+    let why = refused(|spec| spec.nics = vec![user]);
+    assert_eq!(why, InvalidSpec::MemoryNotShared { device: "vhost-user network interface" });
+    for (machine, slots, most) in [
+        (MachineType::Q35, 0, 23),
+        (MachineType::Q35, u32::MAX, 23),
+        (MachineType::Pc, 4, 23),
+        (MachineType::Virt, 4, 23),
+        (MachineType::Microvm, 0, 16),
+    ] {
+        let why = refused_on(machine, |spec| {
+            spec.nics = (0..40).map(|number| nic(&format!("net{number}"))).collect();
+            spec.hotplug_slots = slots;
+        });
+        let InvalidSpec::TooManyNics { most: told, .. } = why else { panic!("{machine}: {why:?}") };
+        assert_eq!(told, most, "{machine}");
+    }
+    for machine in [MachineType::Microvm, MachineType::S390CcwVirtio] {
+        let mut through = nic("a");
+        through.backend = NicBackend::Vfio { host: "0000:03:00.0".into() };
+        let why = refused_on(machine, |spec| spec.nics = vec![through]);
+        assert!(matches!(why, InvalidSpec::MachineLacks { .. }), "{why:?}");
     }
 }

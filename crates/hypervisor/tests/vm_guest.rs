@@ -36,7 +36,7 @@ async fn vm_agent_port_opens_on_every_x86_machine() {
         let plan = Qemu::new().plan(&spec).expect("it can be built");
         let mark = Mark::new(dir.path(), &spec.id, "vmm");
         let began = Instant::now();
-        let vm = Qemu::new().launch(plan, LaunchCx { mark: mark.clone(), spawned: &mut |_| Ok(()) }).await;
+        let vm = Qemu::new().launch(plan, LaunchCx::new(mark.clone(), &mut |_| Ok(()))).await;
         let vm = vm.unwrap_or_else(|error| panic!("{machine}: {error}"));
         agent_opens_its_port(&*vm).await;
         println!("{machine}: the agent's port is open after {:?}", began.elapsed());

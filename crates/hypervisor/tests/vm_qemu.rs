@@ -55,7 +55,7 @@ impl Room {
 
     async fn launch(&self, spec: &VmSpec) -> Result<Box<dyn Vm>, VmError> {
         let plan = Qemu::new().plan(spec)?;
-        Qemu::new().launch(plan, LaunchCx { mark: self.mark(), spawned: &mut |_| Ok(()) }).await
+        Qemu::new().launch(plan, LaunchCx::new(self.mark(), &mut |_| Ok(()))).await
     }
 
     async fn halted(&self, machine: MachineType) -> Box<dyn Vm> {
@@ -161,13 +161,11 @@ async fn vm_that_cannot_be_put_on_record_is_ended() {
     let room = Room::new();
     let plan = Qemu::new().plan(&room.spec(MachineType::Q35, Then::Halt)).expect("it can be built");
     let mut seen: Option<VmRecord> = None;
-    let cx = LaunchCx {
-        mark: room.mark(),
-        spawned: &mut |record| {
-            seen = Some(record.clone());
-            Err(std::io::ErrorKind::StorageFull.into())
-        },
+    let mut refuse = |record: &VmRecord| {
+        seen = Some(record.clone());
+        Err(std::io::ErrorKind::StorageFull.into())
     };
+    let cx = LaunchCx::new(room.mark(), &mut refuse);
     let error = Qemu::new().launch(plan, cx).await.expect_err("the caller refused");
     assert!(matches!(error, VmError::NotRecorded { .. }), "{error:?}");
     assert!(!seen.and_then(|record| record.process).expect("it had started").is_alive());
@@ -183,7 +181,7 @@ async fn vm_whose_launch_is_abandoned_is_ended() {
         started = record.process.map(|process| process.open());
         Ok(())
     };
-    let cx = LaunchCx { mark: room.mark(), spawned: &mut spawned };
+    let cx = LaunchCx::new(room.mark(), &mut spawned);
     let launch = Qemu::new();
     let launch = launch.launch(plan, cx);
     // The first poll starts the process; there is no second one.

@@ -15,6 +15,7 @@
 //! assert_eq!(mock.count(Step::Launch), 0);
 //! ```
 
+mod nics;
 mod state;
 mod vm;
 
@@ -34,7 +35,9 @@ use self::{
 };
 use crate::{
     error::VmError,
+    nic::NicFds,
     plan::{LaunchCx, LaunchPlan},
+    qemu,
     spec::VmSpec,
     vm::{Hypervisor, Vm, VmExit, VmRecord},
 };
@@ -56,6 +59,10 @@ pub enum Step {
     Shutdown,
     /// [`Hypervisor::reattach`].
     Reattach,
+    /// [`Hotplug::add_nic`](crate::Hotplug::add_nic), before the interface is there.
+    AddNic,
+    /// [`Hotplug::remove_nic`](crate::Hotplug::remove_nic), while the interface is still there.
+    RemoveNic,
 }
 
 impl Step {
@@ -70,6 +77,8 @@ impl Step {
             Self::Resume => "resume",
             Self::Shutdown => "shutdown",
             Self::Reattach => "reattach",
+            Self::AddNic => "add-nic",
+            Self::RemoveNic => "remove-nic",
         }
     }
 }
@@ -81,6 +90,8 @@ pub struct Call {
     pub step: Step,
     /// The sandbox's directory, which tells the machines apart.
     pub dir: PathBuf,
+    /// The network interface that came or went, for the two steps about one.
+    pub nic: Option<String>,
 }
 
 /// A failure to come: how often, and what it says.
@@ -214,9 +225,9 @@ impl Mock {
     }
 
     /// Logs a call, and fails it if the script says so.
-    fn play(&self, step: Step, dir: &Path) -> Result<(), VmError> {
+    fn play(&self, step: Step, dir: &Path, nic: Option<&str>) -> Result<(), VmError> {
         let mut played = self.played();
-        played.calls.push(Call { step, dir: dir.to_owned() });
+        played.calls.push(Call { step, dir: dir.to_owned(), nic: nic.map(str::to_owned) });
         let Some(failure) = self.script.failures.get(&step) else { return Ok(()) };
         let failed = played.failed.entry(step).or_default();
         if failure.times.is_some_and(|times| *failed >= times) {
@@ -228,10 +239,15 @@ impl Mock {
 
     /// As [`Mock::play`], after the step's delay.
     async fn perform(&self, step: Step, dir: &Path) -> Result<(), VmError> {
+        self.perform_with(step, dir, None).await
+    }
+
+    /// As [`Mock::perform`], with a network interface.
+    async fn perform_with(&self, step: Step, dir: &Path, nic: Option<&str>) -> Result<(), VmError> {
         if let Some(&delay) = self.script.delays.get(&step) {
             tokio::time::sleep(delay).await;
         }
-        self.play(step, dir)
+        self.play(step, dir, nic)
     }
 
     /// What all handles of one machine share.
@@ -247,29 +263,37 @@ impl Hypervisor for MockHypervisor {
     }
 
     fn plan(&self, spec: &VmSpec) -> Result<LaunchPlan, VmError> {
-        self.0.play(Step::Plan, &spec.dir)?;
+        self.0.play(Step::Plan, &spec.dir, None)?;
         Ok(LaunchPlan {
             program: "mock".into(),
             args: Vec::new(),
             dir: spec.dir.clone(),
             listen: Vec::new(),
             open: Vec::new(),
+            nics: qemu::planned_nics(spec),
             channel: spec.channel.clone(),
+            plug_slots: qemu::plug_slots(spec),
         })
     }
 
     async fn launch(&self, plan: LaunchPlan, cx: LaunchCx<'_>) -> Result<Box<dyn Vm>, VmError> {
         self.0.perform(Step::Launch, &plan.dir).await?;
+        // The mock looks at the descriptors as a VMM does, and needs none of them.
+        drop(NicFds::sorted(cx.nic_fds, &plan.nics)?);
         let record = VmRecord {
             hypervisor: HypervisorKind::Mock,
             process: None,
             dir: plan.dir.clone(),
             channel: plan.channel,
+            plug_slots: plan.plug_slots,
         };
         let file = StateFile::in_dir(&plan.dir);
         file.create(Life::Running)?;
         // What is left undone when this future is dropped or fails is a machine, and goes with it.
         let unless_launched = RemoveUnlessKept(Some(&file));
+        for nic in &plan.nics {
+            nics::plug(&plan.dir, &nic.id, nic.path.as_ref())?;
+        }
         (cx.spawned)(&record)
             .map_err(|source| VmError::NotRecorded { program: plan.program.clone(), source })?;
         self.0.perform(Step::Boot, &plan.dir).await?;

@@ -66,8 +66,11 @@ impl StateFile {
         fs::rename(&fresh, &self.0).map_err(VmError::io("write", &self.0))
     }
 
-    /// Ends the machine. Idempotent.
+    /// Ends the machine, and all that is in it. Idempotent.
     pub(super) fn remove(&self) -> Result<(), VmError> {
+        if let Some(dir) = self.0.parent() {
+            super::nics::unplug_all(dir)?;
+        }
         match fs::remove_file(&self.0) {
             Err(error) if error.kind() != ErrorKind::NotFound => Err(VmError::io("remove", &self.0)(error)),
             Ok(()) | Err(_) => Ok(()),

@@ -13,6 +13,7 @@ use super::{
 use crate::{
     console::ConsoleTail,
     error::VmError,
+    hotplug::Hotplug,
     spec::AgentChannel,
     vm::{Shutdown, Vm, VmExit, VmRecord, VmState},
 };
@@ -43,7 +44,7 @@ impl Shared {
 #[derive(Debug)]
 pub(super) struct MockVm {
     mock: Arc<Mock>,
-    record: VmRecord,
+    pub(super) record: VmRecord,
     shared: Arc<Shared>,
     port: watch::Sender<bool>,
     console: ConsoleTail,
@@ -65,6 +66,11 @@ impl MockVm {
             })
         });
         vm
+    }
+
+    pub(super) async fn perform_with(&self, step: Step, nic: &str) -> Result<(), VmError> {
+        self.mock.perform_with(step, &self.record.dir, Some(nic)).await?;
+        self.life().map(drop)
     }
 
     pub(super) fn reattached(mock: Arc<Mock>, record: VmRecord) -> Self {
@@ -137,5 +143,8 @@ impl Vm for MockVm {
         self.file().remove()?;
         self.shared.end(VmExit { code: Some(0), signal: None });
         Ok(self.shared.exit.borrow().clone().unwrap_or(VmExit { code: None, signal: None }))
+    }
+    fn hotplug(&self) -> Option<&dyn Hotplug> {
+        self.record.plug_slots.is_some().then_some(self)
     }
 }

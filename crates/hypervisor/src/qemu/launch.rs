@@ -14,7 +14,7 @@ use std::{
 };
 
 use qapi::qmp;
-use tokio::{net::UnixStream, sync::watch};
+use tokio::{net::UnixStream, sync::Mutex};
 use virtcontainers_sys::{
     process::{Mark, ProcessRef, Signal},
     spawn::{Child, Spawn, SpawnError},
@@ -23,12 +23,13 @@ use virtcontainers_sys::{
 use virtcontainers_types::HypervisorKind;
 
 use super::{
-    machine::{Exit, Machine, SETTLE, listener, read_console},
+    machine::{Exit, Heard, Machine, SETTLE, read_console},
     qmp::Qmp,
 };
 use crate::{
     console::ConsoleTail,
     error::VmError,
+    nic::NicFds,
     plan::{LaunchCx, LaunchPlan},
     vm::{VmExit, VmRecord},
 };
@@ -43,6 +44,11 @@ const CONSOLE_LINES: usize = 20;
 /// Launches.
 pub(super) async fn launch(plan: LaunchPlan, cx: LaunchCx<'_>) -> Result<Machine, VmError> {
     let spawn = prepare(&plan, &cx.mark)?;
+    let spawn = hand_over(spawn, &plan, cx.nic_fds)?;
+    let spawn = match cx.netns {
+        Some(netns) => spawn.netns(netns),
+        None => spawn,
+    };
     let console = ConsoleTail::new();
     let stream = unix::connect_in(&plan.dir, super::CONSOLE_SOCKET).and_then(UnixStream::from_std);
     let stream = stream.map_err(VmError::io("connect to", plan.dir.join(super::CONSOLE_SOCKET)))?;
@@ -56,16 +62,25 @@ pub(super) async fn launch(plan: LaunchPlan, cx: LaunchCx<'_>) -> Result<Machine
         process: Some(process),
         dir: plan.dir.clone(),
         channel: plan.channel.clone(),
+        plug_slots: plan.plug_slots,
     };
     if let Err(source) = (cx.spawned)(&record) {
         started.end(&exit).await;
         return Err(VmError::NotRecorded { program: plan.program, source });
     }
-    let (port, _) = watch::channel(false);
-    match let_go(&plan.dir, port.clone(), &exit).await {
+    let heard = Heard::default();
+    match let_go(&plan.dir, heard.clone(), &exit).await {
         Ok(monitor) => {
             started.keep();
-            Ok(Machine { record, process, monitor: Some(monitor), exit, port, console })
+            Ok(Machine {
+                record,
+                process,
+                monitor: Some(monitor),
+                exit,
+                heard,
+                console,
+                plugging: Mutex::default(),
+            })
         }
         Err(failed) => {
             started.end(&exit).await;
@@ -81,9 +96,9 @@ enum Failed {
 }
 
 /// Connects the monitor and starts the processors, unless the process ends first.
-async fn let_go(dir: &Path, port: watch::Sender<bool>, exit: &Exit) -> Result<Qmp, Failed> {
+async fn let_go(dir: &Path, heard: Heard, exit: &Exit) -> Result<Qmp, Failed> {
     let go = async {
-        let monitor = Qmp::open(dir, super::QMP_SOCKET, START, listener(port)).await?;
+        let monitor = Qmp::open(dir, super::QMP_SOCKET, START, heard.listener()).await?;
         monitor.execute(qmp::cont {}, super::qmp::COMMAND).await?;
         Ok(monitor)
     };
@@ -133,6 +148,16 @@ fn prepare(plan: &LaunchPlan, mark: &Mark) -> Result<Spawn, VmError> {
         spawn = spawn.fd(opened.map_err(VmError::io("open", &device.path))?.into(), device.fd);
     }
     Ok(spawn)
+}
+
+/// Gives the network interfaces their descriptors.
+fn hand_over(spawn: Spawn, plan: &LaunchPlan, given: Vec<NicFds>) -> Result<Spawn, VmError> {
+    let given = NicFds::sorted(given, &plan.nics)?;
+    let pairs = plan.nics.iter().zip(given).flat_map(|(nic, fds)| {
+        let taps = nic.taps.iter().zip(fds.taps);
+        taps.chain(nic.vhost.iter().zip(fds.vhost))
+    });
+    Ok(pairs.fold(spawn, |spawn, (&number, fd)| spawn.fd(fd, number)))
 }
 
 fn spawn_error(plan: &LaunchPlan, error: SpawnError) -> VmError {

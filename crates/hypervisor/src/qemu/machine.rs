@@ -4,7 +4,12 @@ use std::{io, path::Path, time::Duration};
 
 use async_trait::async_trait;
 use qapi::{Command, qmp};
-use tokio::{io::AsyncReadExt as _, net::UnixStream, sync::watch, time::timeout};
+use tokio::{
+    io::AsyncReadExt as _,
+    net::UnixStream,
+    sync::{Mutex, watch},
+    time::timeout,
+};
 use virtcontainers_sys::{
     log::BoundedLog,
     process::{ProcessRef, Signal},
@@ -15,6 +20,7 @@ use super::qmp::{COMMAND, GuestEvent, Qmp};
 use crate::{
     console::ConsoleTail,
     error::VmError,
+    hotplug::Hotplug,
     vm::{Shutdown, Vm, VmExit, VmRecord, VmState},
 };
 
@@ -36,9 +42,47 @@ pub(super) struct Machine {
     /// The launcher's monitor; a process that took the machine over has none, and borrows the other for each command.
     pub(super) monitor: Option<Qmp>,
     pub(super) exit: Exit,
-    /// Kept here so that who waits for the port waits on, whatever becomes of the monitor.
-    pub(super) port: watch::Sender<bool>,
+    /// Kept here so that who waits for an event waits on, whatever becomes of the monitor.
+    pub(super) heard: Heard,
     pub(super) console: ConsoleTail,
+    /// Held while a device comes or goes, so that one process never picks a slot twice.
+    pub(super) plugging: Mutex<()>,
+}
+
+/// What the events of one monitor have told.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Heard {
+    /// Whether the agent's port is open.
+    pub(super) port: watch::Sender<bool>,
+    /// Of devices that were to go.
+    pub(super) unplugs: watch::Sender<Unplugs>,
+}
+
+/// What was heard of devices that were to go. It says when to look; what is there is asked of QEMU.
+#[derive(Debug, Default)]
+pub(super) struct Unplugs {
+    /// The device that the guest refused to give up last.
+    pub(super) kept: Option<String>,
+}
+
+/// A monitor in use: the launcher's, or the other one for as long as this is held.
+pub(super) struct Monitor<'m> {
+    held: Held<'m>,
+    pub(super) unplugs: watch::Receiver<Unplugs>,
+}
+
+enum Held<'m> {
+    Launchers(&'m Qmp),
+    Borrowed(Qmp),
+}
+
+impl Monitor<'_> {
+    pub(super) fn qmp(&self) -> &Qmp {
+        match &self.held {
+            Held::Launchers(qmp) => qmp,
+            Held::Borrowed(qmp) => qmp,
+        }
+    }
 }
 
 /// The end of a process, told to everyone who asks.
@@ -108,35 +152,49 @@ pub(super) fn read_console(stream: Option<UnixStream>, tail: ConsoleTail, dir: &
     })
 }
 
-/// What the launcher's monitor does with events.
-pub(super) fn listener(port: watch::Sender<bool>) -> impl FnMut(GuestEvent) + Send + 'static {
-    move |event| match event {
-        GuestEvent::Port { id, open } if id == super::AGENT_PORT => {
-            port.send_replace(open);
+impl Heard {
+    /// What a monitor does with events.
+    pub(super) fn listener(self) -> impl FnMut(GuestEvent) + Send + 'static {
+        move |event| match event {
+            GuestEvent::Port { id, open } if id == super::AGENT_PORT => {
+                self.port.send_replace(open);
+            }
+            GuestEvent::Port { .. } => {}
+            GuestEvent::Panicked => tracing::warn!("the guest's kernel has panicked"),
+            GuestEvent::Shutdown { reason } => tracing::debug!(reason, "the guest has ended"),
+            GuestEvent::Deleted => self.unplugs.send_modify(|_| {}),
+            GuestEvent::Kept { id } => self.unplugs.send_modify(|unplugs| unplugs.kept = id),
         }
-        GuestEvent::Port { .. } => {}
-        GuestEvent::Panicked => tracing::warn!("the guest's kernel has panicked"),
-        GuestEvent::Shutdown { reason } => tracing::debug!(reason, "the guest has ended"),
     }
 }
 
 impl Machine {
     /// Runs a command on whichever monitor this process has.
     pub(super) async fn execute<C: Command>(&self, command: C) -> Result<C::Ok, VmError> {
+        self.while_alive(async { self.monitor().await?.qmp().execute(command, COMMAND).await }).await
+    }
+
+    /// Whichever monitor this process has.
+    pub(super) async fn monitor(&self) -> Result<Monitor<'_>, VmError> {
+        if let Some(qmp) = self.monitor.as_ref().filter(|monitor| monitor.is_open()) {
+            return Ok(Monitor { held: Held::Launchers(qmp), unplugs: self.heard.unplugs.subscribe() });
+        }
+        let heard = Heard::default();
+        let unplugs = heard.unplugs.subscribe();
+        let qmp = Qmp::open(&self.record.dir, super::CONTROL_SOCKET, COMMAND, heard.listener()).await?;
+        Ok(Monitor { held: Held::Borrowed(qmp), unplugs })
+    }
+
+    /// Does something with the VMM, unless that ends first.
+    pub(super) async fn while_alive<T>(
+        &self,
+        work: impl Future<Output = Result<T, VmError>>,
+    ) -> Result<T, VmError> {
         let gone = || VmError::Gone { process: Some(self.process) };
-        let answer = async {
-            match self.monitor.as_ref().filter(|monitor| monitor.is_open()) {
-                Some(monitor) => monitor.execute(command, COMMAND).await,
-                None => {
-                    let monitor = Qmp::open(&self.record.dir, super::CONTROL_SOCKET, COMMAND, drop).await?;
-                    monitor.execute(command, COMMAND).await
-                }
-            }
-        };
         let answer = tokio::select! {
             biased;
             _exit = self.exit.wait() => return Err(gone()),
-            answer = answer => answer,
+            answer = work => answer,
         };
         match answer {
             // A dying process closes its sockets a moment before it is seen to be dead.
@@ -159,7 +217,7 @@ impl Vm for Machine {
     }
 
     fn agent_port_open(&self) -> watch::Receiver<bool> {
-        self.port.subscribe()
+        self.heard.port.subscribe()
     }
 
     fn console(&self) -> ConsoleTail {
@@ -221,5 +279,8 @@ impl Vm for Machine {
             after: KILL,
             console: Vec::new(),
         })
+    }
+    fn hotplug(&self) -> Option<&dyn Hotplug> {
+        self.record.plug_slots.is_some().then_some(self)
     }
 }

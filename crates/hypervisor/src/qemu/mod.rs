@@ -2,6 +2,7 @@
 //!
 //! - `plan` turns a spec into an argument list; each concern of it is a file of `args`.
 //! - `launch` binds the sockets, starts the process and lets the guest go; `reattach` takes over a running one.
+//! - `slots` says where on the guest's bus a network interface is, `hotplug` plugs and unplugs it.
 //! - `machine` is the machine that both hand out; `qmp` is how it is spoken to.
 //!
 //! A QEMU monitor serves one client at a time, so every machine has two: `qmp.sock` belongs to the process that launched
@@ -9,11 +10,13 @@
 //! command runs. So a second process can stop a sandbox whose creator still holds on to it.
 
 mod args;
+mod hotplug;
 mod launch;
 mod machine;
 mod plan;
 mod qmp;
 mod reattach;
+mod slots;
 
 use async_trait::async_trait;
 use virtcontainers_types::{HypervisorKind, MachineType};
@@ -24,6 +27,9 @@ use crate::{
     spec::VmSpec,
     vm::{Hypervisor, Vm, VmRecord},
 };
+
+pub use slots::cold_nic_path;
+pub(crate) use slots::{planned_nics, plug_slots};
 
 /// The launcher's monitor.
 const QMP_SOCKET: &str = "qmp.sock";

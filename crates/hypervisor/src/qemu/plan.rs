@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::args::{self, Args, Fd, Platform};
+use super::{
+    args::{self, Args, Fd, Platform},
+    slots,
+};
 use crate::{
     error::InvalidSpec,
     plan::{LaunchPlan, ListenSocket, OpenDevice},
@@ -19,6 +22,8 @@ pub(super) fn plan(spec: &VmSpec) -> Result<LaunchPlan, InvalidSpec> {
     args::memory::add(&mut args, spec)?;
     args::console::add(&mut args);
     args::monitor::add(&mut args);
+    // Before all that takes whichever slot is free.
+    args::nic::add(&mut args, spec, platform)?;
     args::boot::add(&mut args, spec, platform)?;
     args::channel::add(&mut args, &spec.channel, platform)?;
     args::share::add(&mut args, &spec.shares, platform)?;
@@ -31,7 +36,9 @@ pub(super) fn plan(spec: &VmSpec) -> Result<LaunchPlan, InvalidSpec> {
         dir: spec.dir.clone(),
         listen: listen(&spec.channel),
         open: open(&spec.channel),
+        nics: slots::planned_nics(spec),
         channel: spec.channel.clone(),
+        plug_slots: slots::plug_slots(spec),
     })
 }
 
@@ -49,6 +56,8 @@ fn validate(spec: &VmSpec) -> Result<(), InvalidSpec> {
         return Err(InvalidSpec::ReservedCid(cid));
     }
     args::machine::validate(spec)?;
+    args::nic::validate(spec)?;
+    slots::validate(spec)?;
     let mut tags = BTreeSet::new();
     let mut mapping =
         matches!(spec.channel, AgentChannel::VhostUserVsock { .. }).then_some("vhost-user-vsock");

@@ -7,6 +7,7 @@
 use std::{
     collections::HashMap,
     io,
+    os::fd::{AsFd as _, OwnedFd},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -15,6 +16,7 @@ use futures::{SinkExt as _, StreamExt as _};
 use qapi::{Command, ErrorClass, Event as _, Execute, qmp};
 use serde::Deserialize;
 use tokio::{
+    io::Interest,
     net::UnixStream,
     sync::{mpsc, oneshot},
     time::timeout,
@@ -43,6 +45,10 @@ pub(super) enum GuestEvent {
     Panicked,
     /// The guest has ended, and QEMU will (`SHUTDOWN`).
     Shutdown { reason: &'static str },
+    /// A device is gone (`DEVICE_DELETED`).
+    Deleted,
+    /// The guest keeps a device (`DEVICE_UNPLUG_GUEST_ERROR`); its id.
+    Kept { id: Option<String> },
 }
 
 /// A connection to a monitor, ready for commands. Dropping it closes it.
@@ -57,6 +63,8 @@ pub(super) struct Qmp {
 struct Request {
     /// The command and its arguments, without an id.
     command: serde_json::Value,
+    /// A descriptor that goes with it.
+    fd: Option<OwnedFd>,
     reply: oneshot::Sender<Result<serde_json::Value, Refusal>>,
 }
 
@@ -120,12 +128,41 @@ impl Qmp {
 
     /// Runs one command.
     pub(super) async fn execute<C: Command>(&self, command: C, bound: Duration) -> Result<C::Ok, VmError> {
+        let answer = self.ask(command, None, bound).await?;
+        answer.map_err(|Refusal { class, desc }| refused(C::NAME, &class, desc))
+    }
+
+    /// Runs one command on something that may be gone already: then there is no answer.
+    pub(super) async fn execute_if_there<C: Command>(
+        &self,
+        command: C,
+        bound: Duration,
+    ) -> Result<Option<C::Ok>, VmError> {
+        match self.ask(command, None, bound).await? {
+            Ok(answer) => Ok(Some(answer)),
+            Err(Refusal { class: ErrorClass::DeviceNotFound, .. }) => Ok(None),
+            Err(Refusal { class, desc }) => Err(refused(C::NAME, &class, desc)),
+        }
+    }
+
+    /// Gives QEMU a descriptor, to be known by this name to the commands of this connection. One of that name is closed.
+    pub(super) async fn give(&self, name: String, fd: OwnedFd, bound: Duration) -> Result<(), VmError> {
+        let answer = self.ask(qmp::getfd { fdname: name }, Some(fd), bound).await?;
+        answer.map(drop).map_err(|Refusal { class, desc }| refused(qmp::getfd::NAME, &class, desc))
+    }
+
+    async fn ask<C: Command>(
+        &self,
+        command: C,
+        fd: Option<OwnedFd>,
+        bound: Duration,
+    ) -> Result<Result<C::Ok, Refusal>, VmError> {
         let waiting_for = || format!("the answer to {} on {}", C::NAME, self.socket.display());
         let lost = |source| VmError::Control { waiting_for: waiting_for(), source };
         let answer = async move {
             let (reply, answer) = oneshot::channel();
             let command = serde_json::to_value(Execute::<C, u64>::with_command(command))?;
-            let request = Request { command, reply };
+            let request = Request { command, fd, reply };
             self.requests
                 .send(request)
                 .await
@@ -133,10 +170,8 @@ impl Qmp {
             answer.await.map_err(|_closed| io::Error::from(io::ErrorKind::UnexpectedEof))
         };
         match timeout(bound, answer).await {
-            Ok(Ok(Ok(value))) => serde_json::from_value(value).map_err(|error| lost(error.into())),
-            Ok(Ok(Err(Refusal { class, desc }))) => {
-                Err(VmError::Qmp { command: C::NAME, class: format!("{class:?}"), desc })
-            }
+            Ok(Ok(Ok(value))) => serde_json::from_value(value).map(Ok).map_err(|error| lost(error.into())),
+            Ok(Ok(Err(refusal))) => Ok(Err(refusal)),
             Ok(Err(source)) => Err(lost(source)),
             Err(_elapsed) => {
                 Err(VmError::Timeout { waiting_for: waiting_for(), after: bound, console: Vec::new() })
@@ -161,11 +196,14 @@ async fn serve(
     loop {
         tokio::select! {
             request = inbox.recv() => {
-                let Some(Request { mut command, reply }) = request else { return Ok(()) };
+                let Some(Request { mut command, fd, reply }) = request else { return Ok(()) };
                 last_id += 1;
                 command["id"] = last_id.into();
                 waiting.insert(last_id, reply);
-                lines.send(command.to_string()).await.map_err(io_error)?;
+                match fd {
+                    None => lines.send(command.to_string()).await.map_err(io_error)?,
+                    Some(fd) => send_with(lines.get_ref(), format!("{command}\n").as_bytes(), fd).await?,
+                }
             }
             line = lines.next() => {
                 let Some(line) = line.transpose().map_err(io_error)? else { return Ok(()) };
@@ -183,12 +221,35 @@ async fn serve(
     }
 }
 
+/// Sends a line with a descriptor. Nothing else waits to be sent: every line goes out whole before the next.
+async fn send_with(stream: &UnixStream, mut line: &[u8], fd: OwnedFd) -> io::Result<()> {
+    let send = |line: &[u8]| unix::send_with_fd(stream, line, fd.as_fd());
+    let sent = stream.async_io(Interest::WRITABLE, || send(line)).await?;
+    line = &line[sent..];
+    while !line.is_empty() {
+        stream.writable().await?;
+        match stream.try_write(line) {
+            Ok(sent) => line = &line[sent..],
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+fn refused(command: &'static str, class: &ErrorClass, desc: String) -> VmError {
+    VmError::Qmp { command, class: format!("{class:?}"), desc }
+}
+
 /// The events that we listen to; QEMU has many more, and new versions have new ones.
 fn guest_event(name: &str, data: serde_json::Value) -> Option<GuestEvent> {
     let event = match name {
         qmp::VSERPORT_CHANGE::NAME => serde_json::from_value(data)
             .map(|qmp::VSERPORT_CHANGE { id, open }| GuestEvent::Port { id, open }),
         qmp::GUEST_PANICKED::NAME => Ok(GuestEvent::Panicked),
+        qmp::DEVICE_DELETED::NAME => Ok(GuestEvent::Deleted),
+        qmp::DEVICE_UNPLUG_GUEST_ERROR::NAME => serde_json::from_value(data)
+            .map(|qmp::DEVICE_UNPLUG_GUEST_ERROR { device, .. }| GuestEvent::Kept { id: device }),
         qmp::SHUTDOWN::NAME => serde_json::from_value(data)
             .map(|qmp::SHUTDOWN { reason, .. }| GuestEvent::Shutdown { reason: qapi::Enum::name(&reason) }),
         _ => return None,

@@ -1,11 +1,11 @@
 //! Taking over a QEMU process that another process launched.
 
 use qapi::qmp;
-use tokio::{net::UnixStream, sync::watch};
+use tokio::{net::UnixStream, sync::Mutex};
 use virtcontainers_sys::unix;
 use virtcontainers_types::HypervisorKind;
 
-use super::machine::{Exit, Machine, read_console};
+use super::machine::{Exit, Heard, Machine, read_console};
 use crate::{
     console::ConsoleTail,
     error::VmError,
@@ -37,13 +37,21 @@ pub(super) async fn reattach(record: &VmRecord) -> Result<Machine, VmError> {
     let reader = read_console(stream, console.clone(), &record.dir);
     let wait = async move { held.exited().await.map(|()| VmExit { code: None, signal: None }) };
     let exit = Exit::watch(wait, reader);
-    let (port, _) = watch::channel(false);
-    let machine = Machine { record: record.clone(), process, monitor: None, exit, port, console };
+    let heard = Heard::default();
+    let machine = Machine {
+        record: record.clone(),
+        process,
+        monitor: None,
+        exit,
+        heard,
+        console,
+        plugging: Mutex::default(),
+    };
     match &record.channel {
         AgentChannel::VirtioSerial { .. } => {
             let devices = machine.execute(qmp::query_chardev {}).await?;
             let open = devices.iter().any(|device| device.label == super::AGENT_PORT && device.frontend_open);
-            machine.port.send_replace(open);
+            machine.heard.port.send_replace(open);
         }
         AgentChannel::None | AgentChannel::Vsock { .. } | AgentChannel::VhostUserVsock { .. } => {}
     }

@@ -3,7 +3,9 @@
 
 use std::path::{Path, PathBuf};
 
-use virtcontainers_hypervisor::{Accelerator, AgentChannel, Boot, Memory, RootImage, VmSpec, qemu::Qemu};
+use virtcontainers_hypervisor::{
+    Accelerator, AgentChannel, Boot, Memory, Nic, NicBackend, RootImage, VmSpec, qemu::Qemu,
+};
 use virtcontainers_types::{MachineType, MiB, SandboxId, VcpuCount};
 
 /// A machine with nothing but a kernel and an initrd.
@@ -28,6 +30,8 @@ pub(crate) fn spec(machine: MachineType) -> VmSpec {
         },
         channel: AgentChannel::None,
         shares: Vec::new(),
+        nics: Vec::new(),
+        hotplug_slots: 0,
         entropy: None,
         seccomp: true,
         debug: false,
@@ -45,4 +49,15 @@ pub(crate) fn guest_dir() -> PathBuf {
         dir.display()
     );
     dir
+}
+
+/// A network interface with one tap.
+pub(crate) fn nic(id: &str) -> Nic {
+    Nic {
+        id: id.into(),
+        mac: "02:00:00:00:00:01".parse().expect("a hardware address"),
+        mtu: None,
+        queues: 1,
+        backend: NicBackend::Tap { vhost: false },
+    }
 }

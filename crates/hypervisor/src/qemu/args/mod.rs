@@ -9,6 +9,7 @@ pub(super) mod extra;
 pub(super) mod machine;
 pub(super) mod memory;
 pub(super) mod monitor;
+pub(super) mod nic;
 pub(super) mod security;
 pub(super) mod share;
 
@@ -119,6 +120,8 @@ pub(super) enum Fd {
     Console = 5,
     AgentPort = 6,
     VhostVsock = 7,
+    /// The first of a network interface; the others follow.
+    FirstNic = 16,
 }
 
 impl Fd {

@@ -141,3 +141,66 @@ async fn a_monitor_that_is_busy_is_a_bounded_wait() {
     let error = Qmp::open(dir.path(), "m", SHORT, drop).await.expect_err("nobody greets");
     assert!(matches!(error, VmError::Timeout { after: SHORT, .. }), "{error:?}");
 }
+
+/// The descriptor comes with its command, and the next command without one.
+#[tokio::test]
+async fn a_descriptor_travels_with_its_command() {
+    let dir = directory();
+    let listener = UnixListener::bind(dir.path().join("m")).expect("a fresh directory");
+    let monitor = task::spawn("monitor", async move {
+        let (stream, _) = listener.accept().await.expect("a client comes");
+        stream.writable().await.expect("it is open");
+        stream.try_write(format!("{GREETING}\n").as_bytes()).expect("it is empty");
+        let mut received = Vec::new();
+        for _ in 0..3 {
+            let (line, fds) = receive(&stream).await;
+            let request: serde_json::Value = serde_json::from_slice(&line).expect("JSON");
+            let reply = format!("{{\"return\":{{}},\"id\":{}}}\n", request["id"]);
+            stream.try_write(reply.as_bytes()).expect("it has room");
+            received.push((request, fds));
+        }
+        received
+    });
+    let qmp = Qmp::open(dir.path(), "m", BOUND, drop).await.expect("negotiates");
+    let (mut reader, writer) = std::io::pipe().expect("a pipe");
+    qmp.give("nic-net0-tap0".into(), writer.into(), BOUND).await.expect("it is taken");
+    qmp.execute(qmp::cont {}, BOUND).await.expect("answers");
+    let mut received = monitor.await.expect("the script ends");
+    assert_eq!(received[1].0["execute"], "getfd");
+    assert_eq!(received[1].0["arguments"]["fdname"], "nic-net0-tap0");
+    assert_eq!([0, 1, 2].map(|place| received[place].1.len()), [0, 1, 0]);
+    let writer = received[1].1.remove(0);
+    std::io::Write::write_all(&mut std::fs::File::from(writer), b"through").expect("it is the pipe");
+    let mut through = String::new();
+    std::io::Read::read_to_string(&mut reader, &mut through).expect("nobody else holds its other end");
+    assert_eq!(through, "through");
+}
+
+/// One line, and what came with it.
+async fn receive(stream: &UnixStream) -> (Vec<u8>, Vec<std::os::fd::OwnedFd>) {
+    use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+    let (mut line, mut fds) = (Vec::new(), Vec::new());
+    while !line.ends_with(b"\n") {
+        let read = stream.async_io(tokio::io::Interest::READABLE, || {
+            let mut bytes = [0; 256];
+            let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
+            let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+            let into = &mut [std::io::IoSliceMut::new(&mut bytes)];
+            let count = recvmsg(stream, into, &mut ancillary, RecvFlags::CMSG_CLOEXEC)?.bytes;
+            let came: Vec<_> =
+                ancillary
+                    .drain()
+                    .filter_map(|message| {
+                        if let RecvAncillaryMessage::ScmRights(fds) = message { Some(fds) } else { None }
+                    })
+                    .flatten()
+                    .collect();
+            Ok((bytes[..count].to_vec(), came))
+        });
+        let (bytes, came) = read.await.expect("the client is there");
+        assert!(!bytes.is_empty(), "the client hung up");
+        line.extend(bytes);
+        fds.extend(came);
+    }
+    (line, fds)
+}
