@@ -10,7 +10,10 @@ fn main() -> io::Result<()> {
     requests(&corpus.join("agent_requests"))?;
     replies(&corpus.join("agent_replies"))?;
     frames(&corpus.join("mux"))?;
-    handshakes(&corpus.join("handshake"))
+    handshakes(&corpus.join("handshake"))?;
+    records(&corpus.join("records"))?;
+    configs(&corpus.join("config"))?;
+    monitors(&corpus.join("qmp"))
 }
 
 /// A seed of a target whose first byte chooses the message.
@@ -298,4 +301,33 @@ fn handshakes(to: &Path) -> io::Result<()> {
         plain(to, name, answer.as_bytes())?;
     }
     Ok(())
+}
+
+fn records(to: &Path) -> io::Result<()> {
+    plain(to, "plain", br#"{"schema":1,"kind":"sandbox","body":{"a":[1]}}"#)?;
+    let line = "\n{\"schema\":1,\"kind\":\"sandbox\",\"sum\":\"00000000\",\"body\":7}\n";
+    plain(to, "wrong-sum", line.as_bytes())?;
+    plain(to, "newer", br#"{"schema":2,"kind":"sandbox","payload":[7]}"#)?;
+    plain(to, "torn", format!("{}{}", line, &line[..30]).as_bytes())
+}
+
+fn configs(to: &Path) -> io::Result<()> {
+    let text = |config: &virtcontainers::SandboxConfig| serde_json::to_vec(config).map_err(io::Error::from);
+    let mut config = virtcontainers::SandboxConfig { id: "web".into(), ..Default::default() };
+    config.annotations.insert("io.example/key".into(), "value".into());
+    plain(to, "small", &text(&config)?)?;
+    config.containers = vec![virtcontainers::ContainerConfig::new("c", "/", ["/bin/sh"])];
+    config.dns = vec!["10.0.0.1".into()];
+    plain(to, "container", &text(&config)?)
+}
+
+fn monitors(to: &Path) -> io::Result<()> {
+    let greeting = r#"{"QMP":{"version":{"qemu":{"micro":0,"minor":2,"major":7},"package":""},"capabilities":["oob"]}}"#;
+    let answers = r#"{"return":{}}
+{"timestamp":{"seconds":1,"microseconds":2},"event":"STOP"}
+{"return":{"status":"running","singlestep":false,"running":true}}
+"#;
+    plain(to, "greeting", format!("{greeting}\n").as_bytes())?;
+    plain(to, "conversation", format!("{greeting}\n{answers}").as_bytes())?;
+    plain(to, "refusal", format!("{greeting}\n{{\"error\":{{\"class\":\"GenericError\",\"desc\":\"no\"}}}}\n").as_bytes())
 }

@@ -49,6 +49,8 @@ fuzz_target!(|input: &[u8]| {
         8 => drop(decoded::<csi::VolumeStatsResponse>(bytes).map(reply::volume_stats)),
         9 => drop(decoded::<GuestDetailsResponse>(bytes).map(reply::guest_details)),
         10 => drop(decoded::<health::HealthCheckResponse>(bytes).map(reply::serving)),
+        11 => drop(decoded::<Interfaces>(bytes).map(reply::interfaces)),
+        12 => drop(decoded::<Routes>(bytes).map(reply::routes)),
         _ => text(bytes),
     }
 });

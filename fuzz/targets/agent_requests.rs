@@ -11,6 +11,7 @@ use virtcontainers_agent_protocol::{
 use virtcontainers_guest_agent::{
     container::{cgroup::Cgroup, limits, spec},
     copy::Piece,
+    network::wire,
     storage,
 };
 use virtcontainers_types::ContainerId;
@@ -51,6 +52,21 @@ fn update(request: UpdateContainerRequest) {
     }
 }
 
+/// What was understood is told again, and understood just so.
+fn network(bytes: &[u8]) {
+    if let Some(Ok(interface)) = decoded(bytes).map(wire::interface) {
+        let again = wire::interface(wire::to_interface(interface.clone()));
+        assert_eq!(again.expect("it was understood before").addresses, interface.addresses);
+    }
+    if let Some(Ok(routes)) = decoded(bytes).map(wire::routes) {
+        assert_eq!(
+            wire::routes(wire::to_routes(routes.clone())).expect("they were understood before"),
+            routes
+        );
+    }
+    decoded(bytes).map(wire::neighbors);
+}
+
 fn decode_all(bytes: &[u8]) {
     decoded::<CreateSandboxRequest>(bytes).inspect(|request| storages(&request.storages));
     decoded::<UpdateEphemeralMountsRequest>(bytes).inspect(|request| storages(&request.storages));
@@ -71,6 +87,7 @@ fuzz_target!(|input: &[u8]| {
         1 => drop(decoded(bytes).map(exec)),
         2 => drop(decoded(bytes).map(update)),
         3 => drop(decoded::<CopyFileRequest>(bytes).map(Piece::new)),
+        4 => network(bytes),
         _ => decode_all(bytes),
     }
 });

@@ -7,7 +7,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use oci_spec::runtime::LinuxResources;
-use virtcontainers_types::{ContainerId, ExecId, stats::ContainerStats};
+use virtcontainers_types::{
+    ContainerId, ExecId,
+    net::{Interface, Neighbor, Route},
+    stats::ContainerStats,
+};
 
 pub use self::{
     report::{AgentInfo, GuestDetails, GuestProcess, ProcessState, VolumeStats, VolumeUsage},
@@ -171,6 +175,30 @@ pub trait Agent: Send + Sync + std::fmt::Debug {
     /// What the guest is capable of (GetGuestDetails).
     async fn guest_details(&self) -> Result<GuestDetails, AgentError> {
         lacks("GetGuestDetails", ())
+    }
+
+    /// Makes an interface of the guest what is described: name, addresses, MTU, flags; and sets it up (UpdateInterface).
+    /// The guest finds it by its PCI path, or else by its hardware address, and waits some seconds for one that is being
+    /// plugged in. Returns what has come of it; of an agent that does not tell, what was asked for.
+    async fn update_interface(&self, interface: Interface) -> Result<Interface, AgentError> {
+        lacks("UpdateInterface", interface)
+    }
+    /// The guest's interfaces (ListInterfaces); some agents list the loopback one too.
+    async fn list_interfaces(&self) -> Result<Vec<Interface>, AgentError> {
+        lacks("ListInterfaces", ())
+    }
+    /// Brings the guest's main tables to exactly these routes, but for those that the guest's kernel makes of addresses
+    /// (UpdateRoutes). Returns the routes that it then has.
+    async fn update_routes(&self, routes: Vec<Route>) -> Result<Vec<Route>, AgentError> {
+        lacks("UpdateRoutes", routes)
+    }
+    /// The routes of the guest's main tables (ListRoutes).
+    async fn list_routes(&self) -> Result<Vec<Route>, AgentError> {
+        lacks("ListRoutes", ())
+    }
+    /// Tells the guest of neighbours that it need not look for (AddARPNeighbors), IPv6 ones too.
+    async fn add_arp_neighbors(&self, neighbors: Vec<Neighbor>) -> Result<(), AgentError> {
+        lacks("AddARPNeighbors", neighbors)
     }
 }
 

@@ -18,6 +18,8 @@ pub mod noop;
 pub mod proxy;
 pub mod shim;
 
+pub use virtcontainers_vsock_device as vsock_device;
+
 pub use agent::{
     Agent, AgentInfo, ContainerSpec, FileChunk, GuestDetails, GuestProcess, GuestSandbox, KernelModule,
     OnlineCpuMem, ProcessSpec, ProcessState, Storage, TerminalSize, VolumeStats, VolumeUsage,

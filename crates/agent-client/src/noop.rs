@@ -8,7 +8,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use oci_spec::runtime::LinuxResources;
-use virtcontainers_types::{ContainerId, ExecId, stats::ContainerStats};
+use virtcontainers_types::{
+    ContainerId, ExecId,
+    net::{Interface, Neighbor, Route},
+    stats::ContainerStats,
+};
 
 use crate::{
     agent::{
@@ -154,5 +158,25 @@ impl Agent for NoopAgent {
 
     async fn guest_details(&self) -> Result<GuestDetails, AgentError> {
         Ok(GuestDetails::default())
+    }
+
+    async fn update_interface(&self, interface: Interface) -> Result<Interface, AgentError> {
+        Ok(interface)
+    }
+
+    async fn list_interfaces(&self) -> Result<Vec<Interface>, AgentError> {
+        Ok(Vec::new())
+    }
+
+    async fn update_routes(&self, routes: Vec<Route>) -> Result<Vec<Route>, AgentError> {
+        Ok(routes)
+    }
+
+    async fn list_routes(&self) -> Result<Vec<Route>, AgentError> {
+        Ok(Vec::new())
+    }
+
+    async fn add_arp_neighbors(&self, _: Vec<Neighbor>) -> Result<(), AgentError> {
+        Ok(())
     }
 }

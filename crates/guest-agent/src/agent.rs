@@ -59,6 +59,8 @@ pub struct Sandbox {
     pub id: String,
     /// Its hostname; empty if it has none.
     pub hostname: String,
+    /// The text of its resolv.conf; empty if it has none.
+    pub dns: String,
     /// The guest's own hooks for each of its containers.
     pub hooks: Arc<GuestHooks>,
 }

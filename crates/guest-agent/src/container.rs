@@ -3,6 +3,7 @@
 pub mod cgroup;
 pub mod create;
 pub mod devices;
+mod dns;
 pub mod enter;
 pub mod exec;
 pub mod hooks;

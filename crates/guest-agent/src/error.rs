@@ -8,6 +8,7 @@ use virtcontainers_agent_protocol::oci::ConversionError;
 use crate::{
     container::{launch::LaunchError, update::LimitError},
     init::modules::ModuleError,
+    network::NetworkError,
     storage::StorageError,
 };
 
@@ -116,6 +117,9 @@ pub enum CallError {
     /// A kernel module could not be loaded.
     #[error(transparent)]
     Module(#[from] ModuleError),
+    /// The network could not be changed.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
     /// A kernel interface failed.
     #[error("could not {doing} {}: {source}", path.display())]
     Io {
@@ -177,6 +181,7 @@ impl CallError {
             Self::Launch(error) => error.code(),
             Self::Storage(error) => error.code(),
             Self::Module(error) => error.code(),
+            Self::Network(error) => error.code(),
             Self::Limit(error) if error.is_refusal() => Code::INVALID_ARGUMENT,
             Self::Limit(error) if error.is_absent() => Code::FAILED_PRECONDITION,
             Self::Io { .. } | Self::Limit(_) | Self::Hook { .. } | Self::Start { .. } | Self::Panicked(_) => {

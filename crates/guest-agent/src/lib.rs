@@ -6,6 +6,7 @@
 //! - [`container`] keeps the containers. What forks (create, exec) happens through `libcontainer` in a fresh,
 //!   single-threaded process of the same binary, never in the agent itself.
 //! - [`namespaces`] keeps what the containers of the sandbox share.
+//! - [`network`] makes interfaces, routes and neighbours what the host describes.
 //! - [`process`] owns the processes' standard streams and exit codes; [`reaper`] collects every child.
 //! - [`copy`] takes files from the host; [`console`] gives shells to it; [`log`] and [`metrics`] tell it how the guest is.
 //! - [`storage`] mounts what the host asks for, only below allowed directories.
@@ -23,6 +24,7 @@ pub mod init;
 pub mod log;
 pub mod metrics;
 pub mod namespaces;
+pub mod network;
 pub mod process;
 pub mod reaper;
 pub mod run;

@@ -8,6 +8,7 @@ mod file;
 mod guest;
 pub(crate) mod hotplug;
 mod modules;
+mod network;
 mod process;
 mod sandbox;
 mod storage;

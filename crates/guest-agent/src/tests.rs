@@ -9,6 +9,7 @@ mod limits;
 mod log;
 mod metrics;
 mod modules;
+mod network;
 mod options;
 mod processes;
 mod reservation;

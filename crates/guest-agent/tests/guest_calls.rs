@@ -95,6 +95,11 @@ async fn what_only_looks_is_answered() {
     assert_eq!(code(client.get_diagnostic_data(context(), &data).await), Code::INVALID_ARGUMENT);
     data.log_type = "termination_log".into();
     assert_eq!(code(client.get_diagnostic_data(context(), &data).await), Code::NOT_FOUND);
+
+    let interfaces = client.list_interfaces(context(), &ListInterfacesRequest::new()).await.unwrap();
+    assert!(interfaces.Interfaces.iter().all(|interface| interface.name != "lo"), "{interfaces:?}");
+    let routes = client.list_routes(context(), &ListRoutesRequest::new()).await.unwrap();
+    assert!(routes.Routes.iter().all(|route| !route.device.is_empty()), "{routes:?}");
 }
 
 #[tokio::test]
@@ -130,6 +135,13 @@ async fn what_would_change_this_machine_is_refused_and_so_is_nonsense() {
         let time = SetGuestDateTimeRequest { Sec: seconds, Usec: microseconds, ..Default::default() };
         assert_eq!(code(client.set_guest_date_time(context(), &time).await), answer, "{time:?}");
     }
+    let mut interface = UpdateInterfaceRequest::new();
+    assert_eq!(code(client.update_interface(context(), &interface).await), Code::INVALID_ARGUMENT);
+    let wanted = interface.interface.mut_or_insert_default();
+    (wanted.name, wanted.hwAddr) = ("eth0".into(), "02:00:00:00:00:01".into());
+    assert_eq!(code(client.update_interface(context(), &interface).await), refused);
+    assert_eq!(code(client.update_routes(context(), &UpdateRoutesRequest::new()).await), refused);
+    assert_eq!(code(client.add_arp_neighbors(context(), &AddARPNeighborsRequest::new()).await), refused);
     for path in ["/etc/motd", "", guest_paths::BASE] {
         let copy = CopyFileRequest { path: path.into(), ..Default::default() };
         assert_eq!(code(client.copy_file(context(), &copy).await), Code::INVALID_ARGUMENT, "{path}");

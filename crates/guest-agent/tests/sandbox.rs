@@ -11,7 +11,7 @@ mod fixture;
 
 use std::{
     fs,
-    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink},
     path::Path,
     time::Duration,
 };
@@ -41,6 +41,7 @@ async fn containers_of_a_sandbox_share_what_they_shall_and_are_watched() {
     a_flood_blocks(&fixture).await;
     limits_and_statistics(&fixture).await;
     ephemeral_mounts(&fixture).await;
+    names_are_resolved_as_the_sandbox_says(&fixture).await;
     refusals(&fixture).await;
     fixture.end().await;
 }
@@ -85,6 +86,7 @@ async fn hooks_of_the_guest(fixture: &Fixture, log: &Path) {
     );
     sandbox.guest_hook_path = directory.to_str().unwrap().into();
     sandbox.hostname = "pod".into();
+    sandbox.dns = vec!["nameserver 10.9.8.7".into(), "search example.org".into()];
     fixture.client.create_sandbox(context(), &sandbox).await.unwrap();
     assert_eq!(
         code(fixture.client.create_sandbox(context(), &sandbox).await.map(drop)),
@@ -403,6 +405,38 @@ async fn ephemeral_mounts(fixture: &Fixture) {
     );
     fixture.remove("storing").await.unwrap();
     assert!(!Path::new(&local.mount_point).exists(), "a local storage goes with its last user");
+}
+
+/// A container gets a resolv.conf of its own, unless its specification mounts one or its root cannot take it.
+async fn names_are_resolved_as_the_sandbox_says(fixture: &Fixture) {
+    let file = fixture.root().join("etc/resolv.conf");
+    let reads = |readonly| {
+        let mut spec = specification(&fixture.root(), &["cat", "/etc/resolv.conf"]);
+        spec.Root.mut_or_insert_default().Readonly = readonly;
+        spec
+    };
+    let told = "nameserver 10.9.8.7\nsearch example.org\n";
+    fs::remove_file(&file).ok();
+    let (code, output) = run(fixture, "names", reads(true)).await;
+    assert_eq!((code, output.as_str()), (1, ""), "such a root cannot take it");
+    symlink("../run/absent", &file).unwrap();
+    assert_eq!(run(fixture, "names", reads(false)).await.0, 1, "neither can this one");
+    fs::remove_file(&file).unwrap();
+    assert_eq!(run(fixture, "names", reads(false)).await, (0, told.to_owned()));
+
+    let mut writes = reads(false);
+    writes.Process.mut_or_insert_default().Args =
+        ["sh", "-c", "echo '# mine' >> /etc/resolv.conf"].map(str::to_owned).into();
+    assert_eq!(run(fixture, "names", writes).await.0, 0);
+    fs::write(&file, "nameserver 192.0.2.1\n").unwrap();
+    assert_eq!(run(fixture, "names", reads(true)).await, (0, told.to_owned()), "others do not see it");
+
+    let mut own = reads(false);
+    let (type_, destination) = ("bind".into(), "/etc/resolv.conf".into());
+    let source = file.to_str().unwrap().into();
+    let options = vec!["bind".into()];
+    own.Mounts.push(oci::Mount { type_, source, destination, options, ..Default::default() });
+    assert_eq!(run(fixture, "names", own).await, (0, "nameserver 192.0.2.1\n".to_owned()));
 }
 
 async fn refusals(fixture: &Fixture) {

@@ -126,6 +126,9 @@ pub(crate) fn modules(release: &str) -> Vec<(&'static str, Vec<u8>)> {
         ("9pnet_virtio", "9pnet,virtio"),
         ("9p", "9pnet"),
         ("overlay", ""),
+        ("virtio_net", "net_failover,virtio"),
+        ("net_failover", "failover"),
+        ("failover", ""),
     ];
     all.into_iter().map(|(name, depends)| (name, module_of(release, depends))).collect()
 }

@@ -28,6 +28,8 @@ pub enum Role {
     NineP,
     /// Overlay filesystems.
     Overlay,
+    /// Network interfaces over virtio.
+    Network,
 }
 
 /// One driver of a role.
@@ -46,8 +48,8 @@ const fn part(what: &'static str, module: &'static str, option: &'static str) ->
 
 impl Role {
     /// All roles, in loading order.
-    pub const ALL: [Self; 6] =
-        [Self::Virtio, Self::Vsock, Self::Serial, Self::VirtioFs, Self::NineP, Self::Overlay];
+    pub const ALL: [Self; 7] =
+        [Self::Virtio, Self::Vsock, Self::Serial, Self::VirtioFs, Self::NineP, Self::Overlay, Self::Network];
 
     /// The role's word in `/etc/vc-modules` and in the manifest.
     #[must_use]
@@ -59,6 +61,7 @@ impl Role {
             Self::VirtioFs => "virtiofs",
             Self::NineP => "9p",
             Self::Overlay => "overlay",
+            Self::Network => "network",
         }
     }
 
@@ -81,6 +84,7 @@ impl Role {
             part("the 9p filesystem", "9p", "CONFIG_9P_FS"),
         ];
         const OVERLAY: &[Part] = &[part("the overlay filesystem", "overlay", "CONFIG_OVERLAY_FS")];
+        const NETWORK: &[Part] = &[part("virtio network interfaces", "virtio_net", "CONFIG_VIRTIO_NET")];
         match self {
             Self::Virtio => VIRTIO,
             Self::Vsock => VSOCK,
@@ -88,6 +92,7 @@ impl Role {
             Self::VirtioFs => VIRTIO_FS,
             Self::NineP => NINE_P,
             Self::Overlay => OVERLAY,
+            Self::Network => NETWORK,
         }
     }
 }

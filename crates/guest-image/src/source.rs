@@ -15,6 +15,7 @@ use crate::{
     error::{BuildError, KernelError},
     kconfig::KernelConfig,
     manifest::{Package, hex},
+    modules::roots,
     progress::Progress,
     vmlinux::MAX_KERNEL,
 };
@@ -83,12 +84,15 @@ impl KernelTree {
         }
     }
 
-    /// Unpacks packages, once per content and version of this library.
+    /// Unpacks packages, once per content, version of this library and choice of modules.
     fn unpacked(debs: &[PathBuf], cache: &Path, progress: &mut dyn Progress) -> Result<Self, BuildError> {
         let mut digest = Sha512::new();
         for deb in debs {
             let mut file = File::open(deb).map_err(BuildError::io("open", deb))?;
             io::copy(&mut file, &mut digest).map_err(BuildError::io("read", deb))?;
+        }
+        for root in roots() {
+            digest.update(root);
         }
         let key = hex(&digest.finalize()[..12]);
         let dir = cache.join(format!("unpacked-{}-{key}", env!("CARGO_PKG_VERSION")));

@@ -65,6 +65,7 @@ fn the_full_kernel_can_do_everything_and_builds_reproducibly() {
         (Role::Virtio, ["virtio_pci", "virtio_mmio"].as_slice()),
         (Role::NineP, &["9pnet", "9pnet_virtio", "9p"]),
         (Role::VirtioFs, &["fuse", "virtiofs"]),
+        (Role::Network, &["failover", "net_failover", "virtio_net"]),
     ] {
         let modules = manifest.abilities[&role].modules();
         let places: Vec<_> = needs.iter().map(|need| modules.iter().position(|name| name == need)).collect();

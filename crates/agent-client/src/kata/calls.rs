@@ -9,7 +9,11 @@ use virtcontainers_agent_protocol::{
     api::{agent as wire, health, virtcontainers as own},
     oci,
 };
-use virtcontainers_types::{ContainerId, ExecId, stats::ContainerStats};
+use virtcontainers_types::{
+    ContainerId, ExecId,
+    net::{Interface, Neighbor, Route},
+    stats::ContainerStats,
+};
 
 use super::{KataAgent, reply, request};
 use crate::{
@@ -394,5 +398,35 @@ impl Agent for KataAgent {
         let details =
             call!(self.agent.get_guest_details(request), "GetGuestDetails", Some(self.timeouts.call));
         reply::guest_details(details.map_err(AgentError::or_unimplemented)?)
+    }
+
+    async fn update_interface(&self, interface: Interface) -> Result<Interface, AgentError> {
+        let request = request::interface(interface.clone())?;
+        let limit = Some(self.timeouts.call);
+        let told = call!(self.agent.update_interface(request), "UpdateInterface", limit)?;
+        Ok(reply::updated_interface(told)?.unwrap_or(interface))
+    }
+
+    async fn list_interfaces(&self) -> Result<Vec<Interface>, AgentError> {
+        let request = wire::ListInterfacesRequest::new();
+        let limit = Some(self.timeouts.call);
+        reply::interfaces(call!(self.agent.list_interfaces(request), "ListInterfaces", limit)?)
+    }
+
+    async fn update_routes(&self, routes: Vec<Route>) -> Result<Vec<Route>, AgentError> {
+        let request = request::routes(routes)?;
+        let limit = Some(self.timeouts.call);
+        reply::updated_routes(call!(self.agent.update_routes(request), "UpdateRoutes", limit)?)
+    }
+
+    async fn list_routes(&self) -> Result<Vec<Route>, AgentError> {
+        let request = wire::ListRoutesRequest::new();
+        reply::routes(call!(self.agent.list_routes(request), "ListRoutes", Some(self.timeouts.call))?)
+    }
+
+    async fn add_arp_neighbors(&self, neighbors: Vec<Neighbor>) -> Result<(), AgentError> {
+        let request = request::neighbors(neighbors)?;
+        let limit = Some(self.timeouts.call);
+        call!(self.agent.add_arp_neighbors(request), "AddARPNeighbors", limit).map(drop)
     }
 }

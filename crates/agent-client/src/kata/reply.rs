@@ -3,6 +3,8 @@
 //!
 //! The functions are public for whoever tests decoders; none panics, whatever the message.
 
+mod network;
+
 use std::collections::BTreeMap;
 
 use virtcontainers_agent_protocol::api::{agent as wire, csi, health, virtcontainers as own};
@@ -14,6 +16,7 @@ use virtcontainers_types::{
     },
 };
 
+pub use self::network::{MAX_ADDRESSES, MAX_ROUTES, interfaces, routes, updated_interface, updated_routes};
 use crate::{
     agent::{GuestDetails, GuestProcess, ProcessState, VolumeStats, VolumeUsage},
     error::{AgentError, guest_text, is_steering},

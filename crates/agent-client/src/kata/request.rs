@@ -1,9 +1,12 @@
 //! What goes out, in the protocol's messages; what these cannot carry is refused before anything is sent.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
-use virtcontainers_agent_protocol::api::agent as wire;
-use virtcontainers_types::{ContainerId, ExecId};
+use virtcontainers_agent_protocol::api::{agent as wire, types};
+use virtcontainers_types::{
+    ContainerId, ExecId,
+    net::{Interface, Neighbor, Route},
+};
 
 use crate::{
     agent::{FileChunk, KernelModule, Storage},
@@ -113,4 +116,72 @@ pub(super) fn some<T>(method: &'static str, what: &str, values: Vec<T>) -> Resul
         return Err(refuse(method, format!("{} {what}: give 1 to {}", values.len(), MAX_STREAM / 16)));
     }
     Ok(values)
+}
+
+pub(super) fn interface(interface: Interface) -> Result<wire::UpdateInterfaceRequest, AgentError> {
+    const METHOD: &str = "UpdateInterface";
+    let Interface { device, name, mac, addresses, mtu, pci_path, kind, raw_flags } = interface;
+    let interface = types::Interface {
+        device,
+        name: given(METHOD, "name of an interface", &name)?,
+        IPAddresses: addresses.iter().map(|net| address(net.addr(), net.prefix_len())).collect(),
+        mtu: mtu.into(),
+        hwAddr: mac.to_string(),
+        devicePath: pci_path.map(|path| path.to_string()).unwrap_or_default(),
+        type_: kind,
+        raw_flags,
+        ..Default::default()
+    };
+    Ok(wire::UpdateInterfaceRequest { interface: Some(interface).into(), ..Default::default() })
+}
+
+pub(super) fn routes(routes: Vec<Route>) -> Result<wire::UpdateRoutesRequest, AgentError> {
+    let routes = routes.into_iter().map(route).collect::<Result<_, _>>()?;
+    let routes = wire::Routes { Routes: routes, ..Default::default() };
+    Ok(wire::UpdateRoutesRequest { routes: Some(routes).into(), ..Default::default() })
+}
+
+fn route(route: Route) -> Result<types::Route, AgentError> {
+    let Route { destination, gateway, device, source, scope, flags, mtu, ipv6 } = route;
+    Ok(types::Route {
+        dest: destination.map(|to| to.to_string()).unwrap_or_default(),
+        gateway: gateway.map(|gateway| gateway.to_string()).unwrap_or_default(),
+        device: given("UpdateRoutes", "device of a route", &device)?,
+        source: source.map(|source| source.to_string()).unwrap_or_default(),
+        scope: scope.into(),
+        family: family(ipv6).into(),
+        flags,
+        mtu,
+        ..Default::default()
+    })
+}
+
+pub(super) fn neighbors(neighbors: Vec<Neighbor>) -> Result<wire::AddARPNeighborsRequest, AgentError> {
+    let neighbors = neighbors.into_iter().map(|neighbor| {
+        let Neighbor { address: to, device, mac, state, flags } = neighbor;
+        Ok(types::ARPNeighbor {
+            toIPAddress: Some(address(to, if to.is_ipv6() { 128 } else { 32 })).into(),
+            device: given("AddARPNeighbors", "device of a neighbour", &device)?,
+            lladdr: mac.to_string(),
+            state: state.into(),
+            flags: flags.into(),
+            ..Default::default()
+        })
+    });
+    let neighbors = neighbors.collect::<Result<_, AgentError>>()?;
+    let neighbors = wire::ARPNeighbors { ARPNeighbors: neighbors, ..Default::default() };
+    Ok(wire::AddARPNeighborsRequest { neighbors: Some(neighbors).into(), ..Default::default() })
+}
+
+fn address(address: IpAddr, prefix_len: u8) -> types::IPAddress {
+    types::IPAddress {
+        family: family(address.is_ipv6()).into(),
+        address: address.to_string(),
+        mask: prefix_len.to_string(),
+        ..Default::default()
+    }
+}
+
+fn family(ipv6: bool) -> types::IPFamily {
+    if ipv6 { types::IPFamily::v6 } else { types::IPFamily::v4 }
 }

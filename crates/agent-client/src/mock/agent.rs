@@ -4,7 +4,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use oci_spec::runtime::LinuxResources;
-use virtcontainers_types::{ContainerId, ExecId, stats::ContainerStats};
+use virtcontainers_types::{
+    ContainerId, ExecId,
+    net::{Interface, Neighbor, Route},
+    stats::ContainerStats,
+};
 
 use super::{
     Container, Guest, Method, MockAgent,
@@ -283,5 +287,25 @@ impl Agent for MockAgent {
 
     async fn guest_details(&self) -> Result<GuestDetails, AgentError> {
         self.wide(Method::GuestDetails, |guest| Ok(guest.details.clone())).await
+    }
+
+    async fn update_interface(&self, interface: Interface) -> Result<Interface, AgentError> {
+        self.wide(Method::UpdateInterface, |guest| guest.network.update_interface(interface)).await
+    }
+
+    async fn list_interfaces(&self) -> Result<Vec<Interface>, AgentError> {
+        self.wide(Method::ListInterfaces, |guest| Ok(guest.network.told.interfaces.clone())).await
+    }
+
+    async fn update_routes(&self, routes: Vec<Route>) -> Result<Vec<Route>, AgentError> {
+        self.wide(Method::UpdateRoutes, |guest| guest.network.update_routes(routes)).await
+    }
+
+    async fn list_routes(&self) -> Result<Vec<Route>, AgentError> {
+        self.wide(Method::ListRoutes, |guest| Ok(guest.network.told.routes.clone())).await
+    }
+
+    async fn add_arp_neighbors(&self, neighbors: Vec<Neighbor>) -> Result<(), AgentError> {
+        self.wide(Method::AddArpNeighbors, |guest| guest.network.add_neighbors(neighbors)).await
     }
 }

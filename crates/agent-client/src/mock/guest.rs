@@ -7,7 +7,7 @@ use std::{
 
 use virtcontainers_types::{ContainerId, stats::ContainerStats};
 
-use super::{Method, MockAgent, act::refused};
+use super::{Method, MockAgent, act::refused, network::Network};
 use crate::{
     agent::{FileChunk, GuestDetails, GuestProcess, OnlineCpuMem, Storage, VolumeStats},
     error::{AgentError, RpcCode},
@@ -42,6 +42,7 @@ pub(super) struct GuestWide {
     pub(super) ooms: VecDeque<ContainerId>,
     pub(super) metrics: String,
     pub(super) details: GuestDetails,
+    pub(super) network: Network,
     volumes: HashMap<String, VolumeStats>,
     logs: HashMap<String, String>,
 }
@@ -126,7 +127,7 @@ impl MockAgent {
         self.script_wide(|wide| wide.details = details);
     }
 
-    fn script_wide<T>(&self, script: impl FnOnce(&mut GuestWide) -> T) {
+    pub(super) fn script_wide<T>(&self, script: impl FnOnce(&mut GuestWide) -> T) {
         self.guest.send_modify(|guest| drop(script(&mut guest.guest_wide)));
     }
 

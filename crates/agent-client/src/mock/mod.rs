@@ -17,6 +17,7 @@
 mod act;
 mod agent;
 mod guest;
+mod network;
 mod process;
 mod serve;
 
@@ -36,6 +37,7 @@ pub use self::serve::MockServer;
 use self::{guest::GuestWide, process::Running};
 pub use self::{
     guest::MockGuest,
+    network::MockNetwork,
     process::{MockEnd, MockProcess},
 };
 use crate::{
@@ -131,6 +133,16 @@ methods! {
     DiagnosticData,
     /// [`Agent::guest_details`].
     GuestDetails,
+    /// [`Agent::update_interface`].
+    UpdateInterface,
+    /// [`Agent::list_interfaces`].
+    ListInterfaces,
+    /// [`Agent::update_routes`].
+    UpdateRoutes,
+    /// [`Agent::list_routes`].
+    ListRoutes,
+    /// [`Agent::add_arp_neighbors`].
+    AddArpNeighbors,
 }
 
 /// How a call fails.

@@ -16,7 +16,7 @@ use tokio::{net::UnixStream, sync::mpsc};
 use ttrpc::{Code, r#async::TtrpcContext};
 use virtcontainers_agent_client::KataAgent;
 use virtcontainers_agent_protocol::{
-    api::{self, Empty, agent as wire, csi, health, virtcontainers as own},
+    api::{self, Empty, agent as wire, csi, health, types, virtcontainers as own},
     transport,
 };
 
@@ -253,6 +253,11 @@ calls! {
     add_swap, "AddSwap", AddSwapRequest;
     add_swap_path, "AddSwapPath", AddSwapPathRequest;
     get_diagnostic_data, "GetDiagnosticData", GetDiagnosticDataRequest => wire::GetDiagnosticDataResponse;
+    update_interface, "UpdateInterface", UpdateInterfaceRequest => types::Interface;
+    list_interfaces, "ListInterfaces", ListInterfacesRequest => wire::Interfaces;
+    update_routes, "UpdateRoutes", UpdateRoutesRequest => wire::Routes;
+    list_routes, "ListRoutes", ListRoutesRequest => wire::Routes;
+    add_arp_neighbors, "AddARPNeighbors", AddARPNeighborsRequest;
 }
 
 #[async_trait]

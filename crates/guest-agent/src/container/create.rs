@@ -14,6 +14,7 @@ use virtcontainers_types::{ContainerId, ExecId};
 use super::{
     Container, State,
     cgroup::Cgroup,
+    dns,
     hooks::Hooks,
     launch::{self, LaunchError, Place, Request},
 };
@@ -87,7 +88,8 @@ async fn launch_first(
     let settings = agent.settings();
     make_directory(bundle)?;
     make_directory(&settings.states())?;
-    let spec = plan.spec.clone();
+    let mut spec = plan.spec.clone();
+    dns::give(&mut spec, bundle, &agent.sandbox().unwrap_or_default().dns)?;
     let config = bundle.join("config.json");
     let text = serde_json::to_vec(&spec).map_err(LaunchError::from)?;
     fs::write(&config, text).map_err(CallError::io("write", &config))?;

@@ -118,6 +118,13 @@ impl Modules {
         Ok(())
     }
 
+    /// Whether nothing is left to load of what `role` needs.
+    #[must_use]
+    pub fn has_loaded(&self, role: &str) -> bool {
+        let loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        self.of(role).all(|module| loaded.contains(&module.path))
+    }
+
     /// Loads the one module `name` with `parameters` besides the command line's, and what it depends on before: that
     /// stands before it in the list of its role. One that is loaded or built in already is as good.
     ///

@@ -18,7 +18,9 @@ use virtcontainers_agent_protocol::api::{
 };
 use virtcontainers_sys::task;
 
-use super::{container, diagnostic, file, guest, hotplug, process, sandbox, storage, stream, swap, volume};
+use super::{
+    container, diagnostic, file, guest, hotplug, network, process, sandbox, storage, stream, swap, volume,
+};
 use crate::{agent::Agent, error::CallError, metrics};
 
 type Answer<'a, T> = Pin<Box<dyn Future<Output = ttrpc::Result<T>> + Send + 'a>>;
@@ -149,11 +151,12 @@ impl AgentService for Calls {
         absent resize_volume(ResizeVolumeRequest) -> Empty = "ResizeVolume";
         absent set_policy(SetPolicyRequest) -> Empty = "SetPolicy";
 
-        absent update_interface(UpdateInterfaceRequest) -> types::Interface = "UpdateInterface";
-        absent update_routes(UpdateRoutesRequest) -> Routes = "UpdateRoutes";
-        absent list_interfaces(ListInterfacesRequest) -> Interfaces = "ListInterfaces";
-        absent list_routes(ListRoutesRequest) -> Routes = "ListRoutes";
-        absent add_arp_neighbors(AddARPNeighborsRequest) -> Empty = "AddARPNeighbors";
+        change update_interface(UpdateInterfaceRequest) -> types::Interface
+            = "UpdateInterface" => network::update_interface;
+        change update_routes(UpdateRoutesRequest) -> Routes = "UpdateRoutes" => network::update_routes;
+        observe list_interfaces(ListInterfacesRequest) -> Interfaces = "ListInterfaces" => network::list_interfaces;
+        observe list_routes(ListRoutesRequest) -> Routes = "ListRoutes" => network::list_routes;
+        change add_arp_neighbors(AddARPNeighborsRequest) -> Empty = "AddARPNeighbors" => network::add_neighbors;
         absent get_ip_tables(GetIPTablesRequest) -> GetIPTablesResponse = "GetIPTables";
         absent set_ip_tables(SetIPTablesRequest) -> SetIPTablesResponse = "SetIPTables";
     }

@@ -17,6 +17,9 @@ use crate::{
 
 const RESOLV_CONF: &str = "/etc/resolv.conf";
 
+/// Bytes of a resolv.conf.
+const MAX_DNS: usize = 64 << 10;
+
 /// The longest name that sethostname(2) takes.
 const MAX_HOSTNAME: usize = 64;
 
@@ -30,17 +33,27 @@ pub(super) async fn create(agent: &Arc<Agent>, request: CreateSandboxRequest) ->
         "" => GuestHooks::default(),
         path => GuestHooks::find(Path::new(path))?,
     };
+    let dns = resolv_conf(&request.dns)?;
     let (id, hostname) = (request.sandbox_id.clone(), request.hostname.clone());
-    agent.open_sandbox(Sandbox { id, hostname, hooks: Arc::new(hooks) })?;
+    agent.open_sandbox(Sandbox { id, hostname, dns: dns.clone(), hooks: Arc::new(hooks) })?;
     agent.launcher().prepare();
-    let made = set_up(agent, &request).await;
+    let made = set_up(agent, &request, &dns).await;
     if made.is_err() {
         agent.close_sandbox();
     }
     made.map(|()| Empty::new())
 }
 
-async fn set_up(agent: &Arc<Agent>, request: &CreateSandboxRequest) -> Result<(), CallError> {
+/// The text of these lines.
+fn resolv_conf(lines: &[String]) -> Result<String, CallError> {
+    let text: String = lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect();
+    if text.len() > MAX_DNS {
+        return Err(CallError::TooMany { what: "bytes of dns", limit: MAX_DNS });
+    }
+    Ok(text)
+}
+
+async fn set_up(agent: &Arc<Agent>, request: &CreateSandboxRequest, dns: &str) -> Result<(), CallError> {
     // Outside of a virtual machine these are the host's.
     if agent.settings().is_init {
         if !request.hostname.is_empty() {
@@ -48,9 +61,8 @@ async fn set_up(agent: &Arc<Agent>, request: &CreateSandboxRequest) -> Result<()
                 CallError::io("set the hostname in", "/proc/sys/kernel/hostname")(error.into())
             })?;
         }
-        if !request.dns.is_empty() {
-            let lines = request.dns.join("\n") + "\n";
-            fs::write(RESOLV_CONF, lines).map_err(CallError::io("write", RESOLV_CONF))?;
+        if !dns.is_empty() {
+            fs::write(RESOLV_CONF, dns).map_err(CallError::io("write", RESOLV_CONF))?;
         }
     }
     modules::load(agent, &request.kernel_modules).await?;

@@ -55,6 +55,17 @@ pub fn leave(kind: Kind) -> io::Result<()> {
     Ok(())
 }
 
+/// Puts the calling thread into a new network namespace. Call it on a thread that is going to end.
+///
+/// # Errors
+/// Without `CAP_SYS_ADMIN`.
+#[cfg(test)]
+pub(crate) fn leave_network() -> io::Result<()> {
+    // SAFETY: as above, nothing that other code relies on is unshared.
+    unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNET) }?;
+    Ok(())
+}
+
 /// Leaves the mount namespace that the process was started in and puts cgroup v2 at `/sys/fs/cgroup` in the new one,
 /// so that neither mounts nor a host's cgroup layout matter. Call it while the process has a single thread.
 ///

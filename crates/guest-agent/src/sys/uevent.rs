@@ -1,8 +1,8 @@
-//! The kernel's announcements of devices (netlink family `KOBJECT_UEVENT`).
+//! The kernel's announcements of devices (netlink family `KOBJECT_UEVENT`) and of network links.
 
 use std::{io, os::fd::OwnedFd};
 
-use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, netlink};
+use rustix::net::{AddressFamily, Protocol, RecvFlags, SocketFlags, SocketType, netlink};
 use tokio::io::{Interest, unix::AsyncFd};
 
 use super::watch::watch;
@@ -19,11 +19,22 @@ impl Uevents {
     /// # Errors
     /// When the kernel refuses the socket.
     pub fn open() -> io::Result<Self> {
+        Self::subscribe(Some(netlink::KOBJECT_UEVENT), 1)
+    }
+
+    /// Subscribes to what becomes of network links, in the network namespace of the caller. The kernel tells of a new one
+    /// once it can be used, which is after the uevent of its device.
+    ///
+    /// # Errors
+    /// As [`Uevents::open`].
+    pub fn of_links() -> io::Result<Self> {
+        Self::subscribe(None, libc::RTMGRP_LINK.cast_unsigned())
+    }
+
+    fn subscribe(protocol: Option<Protocol>, groups: u32) -> io::Result<Self> {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let kind = SocketType::DGRAM;
-        let socket =
-            rustix::net::socket_with(AddressFamily::NETLINK, kind, flags, Some(netlink::KOBJECT_UEVENT))?;
-        rustix::net::bind(&socket, &netlink::SocketAddrNetlink::new(0, 1))?;
+        let socket = rustix::net::socket_with(AddressFamily::NETLINK, SocketType::DGRAM, flags, protocol)?;
+        rustix::net::bind(&socket, &netlink::SocketAddrNetlink::new(0, groups))?;
         Ok(Self { socket: watch(socket, Interest::READABLE)? })
     }
 
