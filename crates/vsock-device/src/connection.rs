@@ -93,7 +93,7 @@ pub(crate) struct Connection {
     /// What the guest was told of that, and what it has told.
     told_shut: u32,
     guest_shut: u32,
-    /// The guest was asked for its room since it last told it.
+    /// The guest was asked for room, and has told of none since.
     asked_for_credit: bool,
     /// It is in the muxer's line of those with something for the guest.
     pub(crate) in_line: bool,
@@ -142,6 +142,10 @@ impl Connection {
     pub(crate) fn awake(&mut self, readable: bool, gone: bool) -> Result<(), Over> {
         self.readable |= readable || gone;
         self.gone |= gone;
+        if gone && self.stage == Stage::Asked {
+            // Nobody is left to be told the answer.
+            return Err(if self.owed.request { Over::Silently } else { Over::Reset });
+        }
         self.flush()
     }
 
@@ -193,6 +197,9 @@ impl Connection {
                 if self.guest_shut == SHUT_BOTH {
                     return Err(Over::Reset);
                 }
+                if self.guest_shut & SHUT_RECEIVE != 0 {
+                    self.stop_reading();
+                }
                 self.flush()
             }
             (Stage::Open, Op::CREDIT_REQUEST) => {
@@ -207,7 +214,15 @@ impl Connection {
     fn note_credit(&mut self, header: &Header) {
         self.guest_allocated = header.allocated;
         self.guest_forwarded = Wrapping(header.forwarded);
-        self.asked_for_credit = false;
+        // One that is full says so at once. Asked again, both sides would do nothing else; it tells when it has room.
+        self.asked_for_credit &= self.credit() == 0;
+    }
+
+    /// The guest receives no more: the host program's writes fail, rather than wait for ever.
+    fn stop_reading(&mut self) {
+        // Not connected any more is as good.
+        self.stream.shutdown(Shutdown::Read).ok();
+        (self.fetched, self.at, self.ended) = (Vec::new(), 0, true);
     }
 
     /// How much the guest can take now.
@@ -286,16 +301,11 @@ impl Connection {
             Stage::Greeting(_) | Stage::Flushing => false,
             Stage::Asked => request,
             Stage::Open => {
-                let data =
-                    self.at < self.fetched.len() || (self.readable && !self.ended && !self.guest_is_deaf());
+                let data = self.at < self.fetched.len() || (self.readable && !self.ended);
                 let sayable = data && (self.credit() > 0 || !self.asked_for_credit);
                 response || credit_update || credit_request || sayable || self.shutdown_due() != 0
             }
         }
-    }
-
-    const fn guest_is_deaf(&self) -> bool {
-        self.guest_shut & SHUT_RECEIVE != 0
     }
 
     /// What the guest has to be told of the host program's end.
@@ -309,7 +319,9 @@ impl Connection {
 
     /// The next packet for the guest, with at most `room` bytes of data, which are put into `payload`.
     pub(crate) fn next(&mut self, room: usize, payload: &mut Vec<u8>) -> Option<Header> {
-        let op = if std::mem::take(&mut self.owed.request) {
+        let op = if self.stage == Stage::Flushing {
+            return None;
+        } else if std::mem::take(&mut self.owed.request) {
             Op::REQUEST
         } else if std::mem::take(&mut self.owed.response) {
             Op::RESPONSE
@@ -348,11 +360,6 @@ impl Connection {
 
     /// Puts data for the guest into `payload`; `false` when there is none, or no room for it.
     fn fetch(&mut self, room: usize, payload: &mut Vec<u8>) -> bool {
-        if self.guest_is_deaf() {
-            self.fetched.clear();
-            self.at = 0;
-            return false;
-        }
         let credit = self.credit();
         if credit == 0 {
             let wanted = self.at < self.fetched.len() || (self.readable && !self.ended);

@@ -124,11 +124,14 @@ fn write(
     payload: &mut Vec<u8>,
 ) -> Result<Option<u32>, std::io::Error> {
     let mut writer = chain.writer(memory).map_err(std::io::Error::other)?;
-    let Some(room) = writer.available_bytes().checked_sub(HEADER) else {
-        return Err(std::io::Error::other("a buffer is shorter than a packet's header"));
+    let Some(room) = writer.available_bytes().checked_sub(HEADER).filter(|&room| room > 0) else {
+        return Err(std::io::Error::other("a buffer has no room for data after a packet's header"));
     };
     let Some(header) = muxer.next(room, payload) else { return Ok(None) };
     writer.write_all(&header.encode())?;
     writer.write_all(payload)?;
     Ok(Some(u32::try_from(HEADER + payload.len()).unwrap_or(u32::MAX)))
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,8 +18,11 @@ use crate::{
     packet::{HOST_CID, Header, Op, STREAM},
 };
 
-/// The most connections of one guest, those that its host programs open included.
+/// The most connections of one guest, those that its host programs open included; fewer where this process may not
+/// have as many descriptors, so that none is wanting to let a host program in.
 const CONNECTIONS: usize = 4096;
+/// Descriptors that are not a connection's: the VMM's, and what the process had before.
+const OTHER_DESCRIPTORS: u64 = 64;
 /// The most refusals that wait for the guest to take them; further ones are not sent.
 const REFUSALS: usize = 256;
 /// The first port on the host's side of connections that the host opens.
@@ -33,6 +36,7 @@ pub(crate) struct Muxer {
     /// Connections of the guest to the host's port `P` go to the socket `<base>_P`.
     base: PathBuf,
     epoll: Arc<OwnedFd>,
+    most: usize,
     connections: HashMap<u64, Connection>,
     tokens: HashMap<Ports, u64>,
     /// Those with something for the guest, each once; the first is next.
@@ -48,6 +52,7 @@ impl Muxer {
             guest_cid,
             base,
             epoll,
+            most: most_connections(),
             connections: HashMap::new(),
             tokens: HashMap::new(),
             line: VecDeque::new(),
@@ -61,8 +66,8 @@ impl Muxer {
     pub(crate) fn accept(&mut self, listener: &UnixListener) {
         // Errors are the host's (no descriptors left): the next event tries again.
         while let Ok((stream, _)) = listener.accept() {
-            if self.connections.len() >= CONNECTIONS {
-                tracing::warn!(limit = CONNECTIONS, "too many connections");
+            if self.connections.len() >= self.most {
+                tracing::warn!(limit = self.most, "too many connections");
                 continue;
             }
             let Ok(stream) = unblock(stream) else { continue };
@@ -102,7 +107,7 @@ impl Muxer {
         }
         let ports = Ports { host: header.to_port, guest: header.from_port };
         match self.tokens.get(&ports).copied() {
-            Some(token) if header.op != Op::REQUEST => {
+            Some(token) => {
                 let Some(connection) = self.connections.get_mut(&token) else { return };
                 let outcome = connection.take(header, payload);
                 self.settle(token, outcome);
@@ -114,13 +119,13 @@ impl Muxer {
                     self.refuse(header);
                 }
             },
-            Some(_) | None => self.refuse(header),
+            None => self.refuse(header),
         }
     }
 
     /// The guest wants to speak to a program of the host.
     fn connect(&mut self, ports: Ports, request: &Header) -> io::Result<()> {
-        if self.connections.len() >= CONNECTIONS {
+        if self.connections.len() >= self.most {
             return Err(io::Error::other("too many connections"));
         }
         let mut path = self.base.clone().into_os_string();
@@ -166,8 +171,8 @@ impl Muxer {
         match outcome {
             Ok(()) => {
                 if connection.stage == crate::connection::Stage::Flushing {
-                    // The guest may use its ports anew.
-                    self.tokens.remove(&connection.ports);
+                    let ports = connection.ports;
+                    self.free_ports(ports, token);
                 } else if !connection.in_line && connection.has_news() {
                     connection.in_line = true;
                     self.line.push_back(token);
@@ -185,7 +190,7 @@ impl Muxer {
                     ..Header::default()
                 };
                 let finished = connection.finish();
-                self.tokens.remove(&ports);
+                self.free_ports(ports, token);
                 self.refuse(&reset);
                 if finished.is_err() {
                     self.drop_connection(token);
@@ -195,10 +200,18 @@ impl Muxer {
     }
 
     fn drop_connection(&mut self, token: u64) {
-        if let Some(connection) = self.connections.remove(&token)
-            && self.tokens.get(&connection.ports) == Some(&token)
-        {
-            self.tokens.remove(&connection.ports);
+        let Some(connection) = self.connections.remove(&token) else { return };
+        self.free_ports(connection.ports, token);
+        if connection.in_line {
+            // A guest that takes nothing would make the line grow with each connection that comes and goes.
+            self.line.retain(|&other| other != token);
+        }
+    }
+
+    /// The guest may use a connection's ports anew, if it has not done so already.
+    fn free_ports(&mut self, ports: Ports, token: u64) {
+        if self.tokens.get(&ports) == Some(&token) {
+            self.tokens.remove(&ports);
         }
     }
 
@@ -231,6 +244,13 @@ impl Muxer {
         }
         None
     }
+}
+
+/// How many connections there may be.
+fn most_connections() -> usize {
+    let descriptors = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let room = descriptors.map_or(u64::MAX, |most| most.saturating_sub(OTHER_DESCRIPTORS));
+    usize::try_from(room).map_or(CONNECTIONS, |room| room.min(CONNECTIONS))
 }
 
 #[cfg(test)]

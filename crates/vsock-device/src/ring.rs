@@ -5,7 +5,7 @@
 
 use std::{fs::File, io::Write as _};
 
-use virtio_queue::{DescriptorChain, Queue, QueueT as _};
+use virtio_queue::{DescriptorChain, Queue, QueueOwnedT as _, QueueT as _};
 use vm_memory::GuestMemoryMmap;
 
 /// The most descriptors of a ring.
@@ -52,7 +52,13 @@ impl Ring {
 
     /// The next chain that the guest has made available.
     pub(crate) fn pop<'a>(&mut self, memory: &'a GuestMemoryMmap) -> Option<Chain<'a>> {
-        self.queue.pop_descriptor_chain(memory)
+        let error = match self.queue.iter(memory) {
+            Ok(mut chains) => return chains.next(),
+            Err(error) => error,
+        };
+        // Left as it is, it would seem to have something for ever.
+        self.give_up(&error);
+        None
     }
 
     /// Puts the chain back that was popped last, and not used.

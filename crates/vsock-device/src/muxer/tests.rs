@@ -13,6 +13,8 @@ use crate::{
     packet::{SHUT_BOTH, SHUT_SEND},
 };
 
+mod endings;
+
 const GUEST: u64 = 3;
 const ROOM: usize = 4096;
 
