@@ -1,8 +1,11 @@
-//! The form of a record: `{"schema":1,"kind":"sandbox","body":{…}}`.
+//! The form of a record: `{"schema":1,"kind":"sandbox","sum":"1a2b3c4d","body":{…}}`.
+//!
+//! The sum is the CRC-32 of all else, so that a record in which a bit has changed is read as damaged and never as another
+//! one. Records of before there were sums are read as well.
 
 use std::{borrow::Cow, path::PathBuf};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::Error as _};
 use serde_json::value::RawValue;
 
 use crate::StoreError;
@@ -30,12 +33,26 @@ impl Kind {
 }
 
 #[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Envelope<'text> {
     schema: u32,
     #[serde(borrow)]
     kind: Cow<'text, str>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    sum: Option<Cow<'text, str>>,
     #[serde(borrow)]
     body: &'text RawValue,
+}
+
+impl Envelope<'_> {
+    fn right_sum(&self) -> String {
+        let mut sum = crc32fast::Hasher::new();
+        sum.update(&self.schema.to_le_bytes());
+        sum.update(self.kind.as_bytes());
+        sum.update(&[0]);
+        sum.update(self.body.get().as_bytes());
+        format!("{:08x}", sum.finalize())
+    }
 }
 
 /// All that is certain of a record of any schema.
@@ -46,14 +63,16 @@ struct Head {
 
 /// One line of a log: an empty line before it ends what another writer may have left in part.
 pub(crate) fn seal(kind: Kind, path: impl Fn() -> PathBuf, body: &RawValue) -> Result<Vec<u8>, StoreError> {
-    let envelope = Envelope { schema: SCHEMA, kind: Cow::Borrowed(kind.as_str()), body };
-    let mut line = Vec::with_capacity(body.get().len() + 64);
+    let failed = |source| StoreError::Encode { what: path().display().to_string(), source };
+    // Between values a line feed is white space, and within texts it does not occur.
+    let one_line = body.get().contains('\n').then(|| RawValue::from_string(body.get().replace('\n', " ")));
+    let one_line = one_line.transpose().map_err(failed)?;
+    let body = one_line.as_deref().unwrap_or(body);
+    let mut envelope = Envelope { schema: SCHEMA, kind: Cow::Borrowed(kind.as_str()), sum: None, body };
+    envelope.sum = Some(envelope.right_sum().into());
+    let mut line = Vec::with_capacity(body.get().len() + 80);
     line.push(b'\n');
-    serde_json::to_writer(&mut line, &envelope)
-        .map_err(|source| StoreError::Encode { what: path().display().to_string(), source })?;
-    // Between values it is white space, and within texts it does not occur.
-    let body = line.get_mut(1..).unwrap_or_default();
-    body.iter_mut().filter(|byte| **byte == b'\n').for_each(|byte| *byte = b' ');
+    serde_json::to_writer(&mut line, &envelope).map_err(failed)?;
     line.push(b'\n');
     if line.len() as u64 > MAX_RECORD_BYTES {
         return Err(StoreError::TooLarge { path: path(), limit: MAX_RECORD_BYTES });
@@ -77,9 +96,21 @@ pub(crate) fn open(
     if envelope.schema > SCHEMA {
         return Err(newer(envelope.schema.into()));
     }
+    if envelope.sum.as_ref().is_some_and(|sum| **sum != envelope.right_sum()) {
+        let source = serde_json::Error::custom("its sum is of something else");
+        return Err(StoreError::Corrupt { path: path(), source });
+    }
     if envelope.kind != kind.as_str() {
         let found = envelope.kind.chars().take(64).collect();
         return Err(StoreError::WrongKind { path: path(), expected: kind.as_str(), found });
     }
     Ok(envelope.body.to_owned())
+}
+
+/// Whether these bytes can be the beginning of a line that its writer did not end.
+pub(crate) fn may_be_torn(bytes: &[u8]) -> bool {
+    match serde_json::from_slice::<serde::de::IgnoredAny>(bytes) {
+        Ok(_) => true,
+        Err(error) => error.is_eof(),
+    }
 }

@@ -100,6 +100,14 @@ pub enum StoreError {
         /// The sandbox.
         id: SandboxId,
     },
+    /// The store has no such operation.
+    #[error("this store cannot {what} sandbox {id}")]
+    Unsupported {
+        /// The sandbox.
+        id: SandboxId,
+        /// What was asked for.
+        what: &'static str,
+    },
     /// The value cannot be written as JSON.
     #[error("the record of {what} cannot be encoded")]
     Encode {

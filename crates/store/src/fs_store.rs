@@ -3,6 +3,7 @@
 //! ```text
 //! <root>/sandboxes/<id>/record.json
 //! <root>/sandboxes/<id>/container.<cid>.json
+//! <root>/set-aside/<id>-<time>/                what could not be read, out of everybody's way
 //! ```
 //!
 //! - Such a file is a log: each save adds a line that is the whole record, and the last whole line counts. Whoever
@@ -14,11 +15,13 @@
 //! - Names that start with a dot are on their way in or out. [`FsStore::sweep`] removes those of dead processes.
 //! - Nothing below the root is reached through a symbolic link.
 
+mod disk;
 mod lock;
 mod records;
 mod removal;
 
 use std::{
+    io,
     os::fd::{AsFd as _, OwnedFd},
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
@@ -26,15 +29,14 @@ use std::{
 };
 
 use async_trait::async_trait;
-use rustix::{
-    fs::{Dir, Mode, OFlags, RenameFlags},
-    io::Errno,
-};
+use rustix::fs::{Dir, Mode, OFlags};
 use serde_json::value::RawValue;
 use virtcontainers_sys::fs::{Durability, open_beneath, open_dir};
 use virtcontainers_types::{ContainerId, SandboxId};
 
+pub use self::disk::{DiskFault, DiskFaults};
 use self::{
+    disk::Disk,
     lock::Held,
     records::{Keep, RECORD, container_file},
 };
@@ -47,6 +49,8 @@ const DIR_MODE: Mode = Mode::from_raw_mode(0o750);
 const INCOMING: &str = ".new-";
 /// Prefix of a directory that is being removed.
 const OUTGOING: &str = ".gone-";
+/// The directory below the root for sandboxes whose records cannot be read.
+const SET_ASIDE: &str = "set-aside";
 
 /// The [`Store`] of a host: records in files below a root directory.
 #[derive(Debug)]
@@ -54,7 +58,7 @@ pub struct FsStore {
     root: PathBuf,
     sandboxes: OwnedFd,
     sandboxes_path: PathBuf,
-    durability: Durability,
+    disk: Disk,
 }
 
 impl FsStore {
@@ -81,12 +85,20 @@ impl FsStore {
         let root = root.canonicalize().map_err(StoreError::io("resolve", root))?;
         let sandboxes_path = root.join("sandboxes");
         let sandboxes = open_dir(&sandboxes_path).map_err(StoreError::io("open", &sandboxes_path))?;
-        let store = Self { root, sandboxes, sandboxes_path, durability };
+        let disk = Disk { durability, ..Disk::default() };
+        let store = Self { root, sandboxes, sandboxes_path, disk };
         // What cannot be swept is in nobody's way.
         if let Err(error) = store.sweep() {
             tracing::warn!(%error, "cannot remove what dead processes left");
         }
         Ok(store)
+    }
+
+    /// Makes system calls fail by which it writes, for tests.
+    #[must_use]
+    pub fn with_disk_faults(mut self, faults: DiskFaults) -> Self {
+        self.disk.faults = faults;
+        self
     }
 
     /// The root directory, in canonical form.
@@ -105,7 +117,7 @@ impl FsStore {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY;
         match open_beneath(self.sandboxes.as_fd(), Path::new(id.as_str()), flags, Mode::empty()) {
             Ok(dir) => Ok(dir),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 Err(StoreError::NotFound { id: id.clone() })
             }
             Err(error) => Err(StoreError::io("open", self.sandbox_dir(id))(error)),
@@ -125,26 +137,26 @@ impl FsStore {
         let number = COUNTER.fetch_add(1, Ordering::Relaxed);
         let incoming = format!("{INCOMING}{id}-{}-{number}", std::process::id());
         let path = self.sandboxes_path.join(&incoming);
-        rustix::fs::mkdirat(&self.sandboxes, &incoming, DIR_MODE).map_err(StoreError::io("make", &path))?;
+        let dir = self.sandboxes.as_fd();
+        self.disk.make_dir(dir, &incoming, DIR_MODE).map_err(StoreError::io("make", &path))?;
         let finish = || {
             let flags = OFlags::RDONLY | OFlags::DIRECTORY;
             let dir = match open_beneath(self.sandboxes.as_fd(), Path::new(&incoming), flags, Mode::empty()) {
                 Ok(dir) => dir,
                 // A sweep took it before it was locked.
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
                 Err(error) => return Err(StoreError::io("open", &path)(error)),
             };
             let held = Held::try_new(dir, self.sandbox_dir(id)).map_err(StoreError::io("lock", &path))?;
             let Some(held) = held else { return Ok(None) };
-            match rustix::fs::renameat_with(
-                &self.sandboxes,
-                &incoming,
-                &self.sandboxes,
-                id.as_str(),
-                RenameFlags::NOREPLACE,
-            ) {
+            match self.disk.rename_new(self.sandboxes.as_fd(), &incoming, id.as_str()) {
                 Ok(()) => Ok(Some(held)),
-                Err(Errno::EXIST | Errno::NOENT) => Ok(None),
+                // The name is taken, or a sweep took the directory.
+                Err(error)
+                    if matches!(error.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::NotFound) =>
+                {
+                    Ok(None)
+                }
                 Err(error) => Err(StoreError::io("rename", &path)(error)),
             }
         };
@@ -267,6 +279,14 @@ impl Store for FsStore {
 
     fn forget(&self, lease: Lease) -> Result<(), StoreError> {
         self.remove_sandbox(&lease)
+    }
+
+    fn set_aside(&self, lease: Lease) -> Result<PathBuf, StoreError> {
+        self.move_aside(&lease)
+    }
+
+    fn sweep(&self) -> Result<(), StoreError> {
+        Self::sweep(self)
     }
 
     fn names(&self) -> Result<Vec<String>, StoreError> {

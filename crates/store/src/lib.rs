@@ -17,7 +17,7 @@ mod transaction;
 pub use envelope::{MAX_RECORD_BYTES, SCHEMA};
 pub use error::StoreError;
 pub use fault::{FaultKind, FaultPlan, FaultPoint, InjectedFault, Moment};
-pub use fs_store::FsStore;
+pub use fs_store::{DiskFault, DiskFaults, FsStore};
 pub use lease::Lease;
 pub use serde_json::value::RawValue;
 pub use store::{Listed, Store, StoreExt};

@@ -1,6 +1,6 @@
 //! The contract of a store, and typed access on top of it.
 
-use std::{fmt, time::Duration};
+use std::{fmt, path::PathBuf, time::Duration};
 
 use async_trait::async_trait;
 use serde::{Serialize, de::DeserializeOwned};
@@ -111,6 +111,23 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// # Errors
     /// [`StoreError::StillMounted`], in which case nothing was removed.
     fn forget(&self, lease: Lease) -> Result<(), StoreError>;
+
+    /// Moves all that is kept of a sandbox to where it is in nobody's way, and frees its id: a record that cannot be read
+    /// is evidence, and not to be deleted unseen. Where it is now.
+    ///
+    /// # Errors
+    /// [`StoreError::StillMounted`]; [`StoreError::Unsupported`] from a store that has no such place.
+    fn set_aside(&self, lease: Lease) -> Result<PathBuf, StoreError> {
+        Err(StoreError::Unsupported { id: lease.id().clone(), what: "set aside" })
+    }
+
+    /// Removes what processes were making or removing when they died.
+    ///
+    /// # Errors
+    /// At the first that cannot be removed.
+    fn sweep(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
 
     /// The names of all sandboxes in their order: ids, and whatever else is where sandboxes are kept.
     ///

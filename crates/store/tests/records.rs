@@ -52,7 +52,8 @@ fn a_record_goes_through_and_replaces_the_former() {
         assert_eq!(store.load_as::<Value>(&id("a")).unwrap(), body);
     }
     let text = fs::read_to_string(record_path(&store, "a")).unwrap();
-    let on_disk: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+    let mut on_disk: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+    assert_eq!(on_disk.as_object_mut().unwrap().remove("sum").unwrap().as_str().unwrap().len(), 8);
     assert_eq!(on_disk, json!({"schema": 1, "kind": "sandbox", "body": [1, {"deep": []}]}));
     let mode = |path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(store.sandbox_dir(&id("a"))) & !0o750, 0);

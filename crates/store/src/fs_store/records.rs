@@ -11,17 +11,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rustix::{
-    fs::{Mode, OFlags, RawDir},
-    io::Errno,
-};
+use rustix::fs::{Mode, OFlags, RawDir};
 use serde_json::value::RawValue;
-use virtcontainers_sys::fs::{
-    Appended, Durability, append, fsync_dir, open_beneath, read_bounded, remove_tree, write_by_way_of,
-};
+use virtcontainers_sys::fs::{Durability, open_beneath, read_bounded};
 use virtcontainers_types::ContainerId;
 
-use super::{FsStore, lock::Held};
+use super::{FsStore, disk::Appended, lock::Held};
 use crate::{
     Listed, MAX_RECORD_BYTES, StoreError,
     envelope::{self, Kind},
@@ -64,12 +59,32 @@ pub(super) fn container_file(id: &ContainerId) -> String {
     format!("{}{id}{}", CONTAINER.0, CONTAINER.1)
 }
 
-/// The last line that is whole; everything, where none is. A log begins with an empty line, as every line of it does,
-/// and so has nothing to show as long as its first one is not whole.
-fn last_line(bytes: &[u8]) -> &[u8] {
-    let Some(end) = bytes.iter().rposition(|&byte| byte == b'\n') else { return bytes };
+/// What a log says.
+#[derive(Debug, PartialEq, Eq)]
+enum Said<'bytes> {
+    /// This line, which is the last one that is whole; or what is there, where no writer of logs has been.
+    Line(&'bytes [u8]),
+    /// Nothing: its first line was not written to its end.
+    Nothing,
+    /// What follows the last whole line is not what a dying writer leaves, so that line may not be the last.
+    Damaged(&'bytes [u8]),
+}
+
+/// A log begins with an empty line, as every line of it does, and so has nothing to say as long as its first one is not
+/// whole.
+fn last_line(bytes: &[u8]) -> Said<'_> {
+    let Some(end) = bytes.iter().rposition(|&byte| byte == b'\n') else {
+        return if bytes.is_empty() { Said::Nothing } else { Said::Line(bytes) };
+    };
+    let begun = bytes.get(end + 1..).unwrap_or_default();
+    if !envelope::may_be_torn(begun) {
+        return Said::Damaged(begun);
+    }
     let lines = bytes.get(..end).unwrap_or_default().trim_ascii_end();
-    lines.rsplit(|&byte| byte == b'\n').next().unwrap_or_default()
+    match lines.rsplit(|&byte| byte == b'\n').next() {
+        None | Some(b"") => Said::Nothing,
+        Some(line) => Said::Line(line),
+    }
 }
 
 impl FsStore {
@@ -93,9 +108,8 @@ impl FsStore {
         };
         match read_bounded(file, MAX_RECORD_BYTES) {
             Ok(bytes) => match last_line(&bytes) {
-                // Its first line was not written to its end.
-                b"" => Ok(None),
-                line => envelope::open(kind, &whole, line).map(Some),
+                Said::Nothing => Ok(None),
+                Said::Line(line) | Said::Damaged(line) => envelope::open(kind, &whole, line).map(Some),
             },
             Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
                 Err(StoreError::TooLarge { path: whole(), limit: MAX_RECORD_BYTES })
@@ -128,11 +142,11 @@ impl FsStore {
     /// Adds a line, or replaces the file by it.
     fn log(&self, held: &Held, name: &str, line: &[u8]) -> io::Result<()> {
         let limit = (line.len() as u64 * LOG_RECORDS).clamp(LOG_ROOM, MAX_RECORD_BYTES);
-        let appended = append(held.dir(), name, line, limit)?;
+        let appended = self.disk.append(held.dir(), name, line, limit)?;
         if appended == Appended::No {
-            write_by_way_of(held.dir(), TEMPORARY, name, line, self.durability)?;
+            self.disk.replace(held.dir(), TEMPORARY, name, line)?;
         }
-        if self.durability == Durability::Full {
+        if self.disk.durability == Durability::Full {
             let mut unsynced = held.unsynced();
             unsynced.names |= appended == Appended::First;
             unsynced.files.insert(name.to_owned());
@@ -142,26 +156,23 @@ impl FsStore {
 
     /// Makes all durable that was written under this lease.
     pub(super) fn settle(&self, held: &Held) -> Result<(), StoreError> {
-        if self.durability == Durability::NoSync {
+        if self.disk.durability == Durability::NoSync {
             return Ok(());
         }
         let mut unsynced = held.unsynced();
         while let Some(name) = unsynced.files.first() {
-            let path = held.path.join(name);
-            match open_beneath(held.dir(), Path::new(name), OFlags::RDONLY, Mode::empty()) {
-                Ok(file) => rustix::fs::fdatasync(file).map_err(StoreError::io("sync", path))?,
-                // A container that was removed since.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(StoreError::io("sync", path)(error)),
-            }
+            // A container that was removed since needs nothing.
+            self.disk.sync_file(held.dir(), name).map_err(StoreError::io("sync", held.path.join(name)))?;
             unsynced.files.pop_first();
         }
         if unsynced.names {
-            fsync_dir(held.dir()).map_err(StoreError::io("sync", &held.path))?;
+            self.disk.sync_dir(held.dir()).map_err(StoreError::io("sync", &held.path))?;
             unsynced.names = false;
         }
         if unsynced.claim {
-            fsync_dir(self.sandboxes.as_fd()).map_err(StoreError::io("sync", &self.sandboxes_path))?;
+            self.disk
+                .sync_dir(self.sandboxes.as_fd())
+                .map_err(StoreError::io("sync", &self.sandboxes_path))?;
             unsynced.claim = false;
         }
         Ok(())
@@ -173,19 +184,18 @@ impl FsStore {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY;
         match open_beneath(held.dir(), Path::new("containers"), flags, Mode::empty()) {
             Ok(dir) => {
-                let name = std::ffi::OsStr::new(container.as_str());
-                remove_tree(dir.as_fd(), name).map_err(failed())?;
+                self.disk.remove_tree(dir.as_fd(), container.as_str()).map_err(failed())?;
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(failed()(error)),
         }
         let name = container_file(container);
-        match rustix::fs::unlinkat(held.dir(), &name, rustix::fs::AtFlags::empty()) {
-            Ok(()) => {
+        match self.disk.unlink(held.dir(), &name) {
+            Ok(true) => {
                 held.unsynced().names = true;
                 self.settle(held)
             }
-            Err(Errno::NOENT) => Ok(()),
+            Ok(false) => Ok(()),
             Err(error) => Err(StoreError::io("remove", held.path.join(name))(error)),
         }
     }

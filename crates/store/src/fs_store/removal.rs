@@ -1,18 +1,20 @@
 //! Removing sandboxes, and what dead processes left behind.
 
-use std::{ffi::OsStr, os::fd::AsFd as _, path::Path};
-
-use rustix::{
-    fs::{Mode, OFlags},
-    io::Errno,
+use std::{
+    io,
+    os::fd::AsFd as _,
+    path::{Path, PathBuf},
+    time::{SystemTime, UNIX_EPOCH},
 };
+
+use rustix::fs::{Mode, OFlags};
 use virtcontainers_sys::{
-    fs::{Durability, fsync_dir, open_beneath, remove_tree},
+    fs::{open_beneath, open_dir},
     mount,
 };
 use virtcontainers_types::SandboxId;
 
-use super::{FsStore, INCOMING, OUTGOING, lock::Held, records::RECORD};
+use super::{FsStore, INCOMING, OUTGOING, SET_ASIDE, lock::Held, records::RECORD};
 use crate::{Lease, StoreError, envelope::Kind};
 
 impl FsStore {
@@ -32,22 +34,53 @@ impl FsStore {
     fn take_out(&self, name: &str, path: &Path) -> Result<(), StoreError> {
         let dir = self.sandboxes.as_fd();
         let outgoing = format!("{OUTGOING}{name}-{}", std::process::id());
-        let remove = || remove_tree(dir, OsStr::new(&outgoing)).map_err(StoreError::io("remove", path));
-        let mut renamed = rustix::fs::renameat(dir, name, dir, &outgoing);
-        if matches!(renamed, Err(Errno::NOTEMPTY | Errno::EXIST)) {
+        let remove = || self.disk.remove_tree(dir, &outgoing).map_err(StoreError::io("remove", path));
+        let mut renamed = self.disk.rename(dir, name, &outgoing);
+        let taken = [io::ErrorKind::DirectoryNotEmpty, io::ErrorKind::AlreadyExists];
+        if renamed.as_ref().is_err_and(|error| taken.contains(&error.kind())) {
             // One of the same name that could not be removed.
             remove()?;
-            renamed = rustix::fs::renameat(dir, name, dir, &outgoing);
+            renamed = self.disk.rename(dir, name, &outgoing);
         }
         match renamed {
             Ok(()) => remove()?,
-            Err(Errno::NOENT) => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(StoreError::io("rename", path)(error)),
         }
-        match self.durability {
-            Durability::Full => fsync_dir(dir).map_err(StoreError::io("sync", path)),
-            Durability::NoSync => Ok(()),
+        self.disk.sync_dir(dir).map_err(StoreError::io("sync", path))
+    }
+
+    /// Moves the directory of a sandbox that is leased out of the way of all others, whole.
+    pub(super) fn move_aside(&self, lease: &Lease) -> Result<PathBuf, StoreError> {
+        let path = &self.held(lease)?.path;
+        let mounts = mount::mounts_under_canonical(path);
+        let mounts = mounts.map_err(StoreError::io("list the mounts under", path))?;
+        if let Some(path) = mounts.into_iter().next() {
+            return Err(StoreError::StillMounted { path });
         }
+        let aside = self.root.join(SET_ASIDE);
+        let mut builder = std::fs::DirBuilder::new();
+        std::os::unix::fs::DirBuilderExt::mode(builder.recursive(true), 0o750);
+        builder.create(&aside).map_err(StoreError::io("make", &aside))?;
+        let to = open_dir(&aside).map_err(StoreError::io("open", &aside))?;
+        let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        for attempt in 0..1000 {
+            let again = if attempt == 0 { String::new() } else { format!("-{attempt}") };
+            let name = format!("{}-{seconds}{again}", lease.id());
+            let flags = rustix::fs::RenameFlags::NOREPLACE;
+            match rustix::fs::renameat_with(&self.sandboxes, lease.id().as_str(), &to, &name, flags) {
+                Ok(()) => {
+                    self.disk.sync_dir(to.as_fd()).map_err(StoreError::io("sync", &aside))?;
+                    let done = self.disk.sync_dir(self.sandboxes.as_fd());
+                    return done
+                        .map(|()| aside.join(name))
+                        .map_err(StoreError::io("sync", &self.sandboxes_path));
+                }
+                Err(rustix::io::Errno::EXIST) => {}
+                Err(error) => return Err(StoreError::io("set aside", path)(error)),
+            }
+        }
+        Err(StoreError::io("set aside", path)(io::Error::from(io::ErrorKind::AlreadyExists)))
     }
 
     /// Frees an id whose claimant died before it recorded anything. `false`: the id is in use.
@@ -89,11 +122,12 @@ impl FsStore {
             let flags = OFlags::RDONLY | OFlags::DIRECTORY;
             let dir = match open_beneath(self.sandboxes.as_fd(), Path::new(name), flags, Mode::empty()) {
                 Ok(dir) => dir,
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(StoreError::io("open", path)(error)),
             };
             if let Some(_held) = Held::try_new(dir, path.clone()).map_err(StoreError::io("lock", &path))? {
-                remove_tree(self.sandboxes.as_fd(), OsStr::new(name))
+                self.disk
+                    .remove_tree(self.sandboxes.as_fd(), name)
                     .map_err(StoreError::io("remove", path))?;
             }
         }
