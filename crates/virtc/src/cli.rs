@@ -4,8 +4,10 @@ mod attend;
 mod container;
 mod control;
 mod copy;
+mod gc;
 mod guest;
 mod machine;
+mod network;
 mod process;
 mod run;
 mod sandbox;
@@ -23,8 +25,10 @@ pub(crate) use attend::{AttachArgs, ConsoleArgs, ExecArgs, WaitArgs};
 pub(crate) use container::{ContainerArgs, ContainerCommand, ContainerVerb};
 pub(crate) use control::{KillArgs, LimitArgs, PauseArgs, UpdateArgs};
 pub(crate) use copy::CpArgs;
+pub(crate) use gc::GcArgs;
 pub(crate) use guest::{BuildArgs, GuestCommand, GuestVerb, InfoArgs};
 pub(crate) use machine::MachineArgs;
+pub(crate) use network::{Net, NetArgs, NetworkCommand, NetworkVerb, RoutesArgs};
 pub(crate) use process::{DetachKeysArg, ProcessArgs};
 pub(crate) use run::RunArgs;
 pub(crate) use sandbox::{CreateArgs, DeleteArgs, SandboxCommand, SandboxVerb, StopArgs};
@@ -136,10 +140,17 @@ pub(crate) enum Command {
     Stop(StopArgs),
     /// Delete stopped sandboxes
     Rm(DeleteArgs),
+    /// Remove what processes that died have left behind, and nothing that lives
+    ///
+    /// Half-made sandboxes, what stopped virtual machines have left, processes and mounts of sandboxes that are no more. A
+    /// sandbox whose record cannot be read is moved to DIR/set-aside.
+    Gc(GcArgs),
     /// Create, start, stop and look at sandboxes
     Sandbox(SandboxCommand),
     /// Create, start, enter and look at containers of a sandbox
     Container(ContainerCommand),
+    /// List, plug and unplug interfaces of running sandboxes, and their routes
+    Network(NetworkCommand),
     /// Build and look at what virtual machines boot
     Guest(GuestCommand),
     /// Say what this host can do, what is missing, and the command that mends it
@@ -163,6 +174,12 @@ pub(crate) enum Command {
     /// (internal) Stand for a process in a guest
     #[command(hide = true)]
     Shim,
+    /// (internal) Keep a guest in step with its network namespace
+    #[command(hide = true)]
+    Netmon {
+        /// The sandbox
+        sandbox: String,
+    },
     /// (internal) Delete a sandbox when its container ends
     #[command(hide = true)]
     Reap {

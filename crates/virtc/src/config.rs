@@ -24,6 +24,31 @@ pub(crate) struct HostConfig {
     pub(crate) hypervisor: HypervisorConfig,
     /// The agent: the fields of the library's `KataAgentConfig`.
     pub(crate) agent: KataAgentConfig,
+    /// CNI networks.
+    pub(crate) network: NetworkSettings,
+}
+
+/// Where this host's CNI networks and plugins are.
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct NetworkSettings {
+    /// Directory of the networks' descriptions.
+    pub(crate) conf_dir: PathBuf,
+    /// Directories of the plugins, the first match counts.
+    pub(crate) plugin_dirs: Vec<PathBuf>,
+}
+
+impl Default for NetworkSettings {
+    fn default() -> Self {
+        Self { conf_dir: "/etc/cni/net.d".into(), plugin_dirs: usual_plugin_dirs() }
+    }
+}
+
+/// Of the places that distributions put CNI plugins into, those that are here; all of them where none is.
+fn usual_plugin_dirs() -> Vec<PathBuf> {
+    let all = ["/opt/cni/bin", "/usr/lib/cni", "/usr/libexec/cni"].map(PathBuf::from).to_vec();
+    let here: Vec<_> = all.iter().filter(|dir| dir.is_dir()).cloned().collect();
+    if here.is_empty() { all } else { here }
 }
 
 impl HostConfig {
@@ -39,12 +64,21 @@ impl HostConfig {
 
 /// Reads a file as TOML, or as JSON when its name ends so.
 pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<T, CliError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| CliError::ReadFile { path: path.to_owned(), source })?;
-    let wrong = |message: String| CliError::Configuration { path: path.to_owned(), message };
     if path.extension().is_some_and(|extension| extension == "json") {
-        serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))
-    } else {
-        toml::from_str(&text).map_err(|error| wrong(error.to_string()))
+        return read_json(path);
     }
+    toml::from_str(&text(path)?).map_err(|error| wrong(path, &error))
+}
+
+/// Reads a file as JSON.
+pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, CliError> {
+    serde_json::from_str(&text(path)?).map_err(|error| wrong(path, &error))
+}
+
+fn text(path: &Path) -> Result<String, CliError> {
+    std::fs::read_to_string(path).map_err(|source| CliError::ReadFile { path: path.to_owned(), source })
+}
+
+fn wrong(path: &Path, error: &impl std::fmt::Display) -> CliError {
+    CliError::Configuration { path: path.to_owned(), message: error.to_string() }
 }

@@ -3,14 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use virtcontainers::{
-    Cmd, ContainerConfig, HypervisorConfig, KataAgentConfig, KernelParam, Mount, RootFs, Runtime,
-    SandboxConfig, Seconds, ShimKind,
+    Cmd, CniConfig, ContainerConfig, HypervisorConfig, KataAgentConfig, KernelParam, Mount, NetworkConfig,
+    RootFs, Runtime, SandboxConfig, Seconds, ShimKind,
 };
 use virtcontainers_guest_image::{GuestImage, default_locations};
 
 use crate::{
-    cli::{ContainerArgs, Global, MachineArgs, ProcessArgs},
-    config::HostConfig,
+    cli::{ContainerArgs, Global, MachineArgs, Net, NetArgs, ProcessArgs},
+    config::{HostConfig, NetworkSettings},
     error::CliError,
     terminal,
 };
@@ -35,17 +35,58 @@ pub(crate) fn random_name() -> Result<String, CliError> {
 }
 
 /// The sandbox that the command line describes, without containers.
-pub(crate) fn sandbox(name: String, args: &MachineArgs, host: HostConfig) -> Result<SandboxConfig, CliError> {
-    let HostConfig { guest, hypervisor, agent, .. } = host;
+pub(crate) fn sandbox(
+    name: String,
+    args: &MachineArgs,
+    net: &NetArgs,
+    host: HostConfig,
+) -> Result<SandboxConfig, CliError> {
+    let HostConfig { guest, hypervisor, agent, network: of_host, .. } = host;
     let (mut hypervisor, mut agent) = (hypervisor, agent);
     apply(args, &mut hypervisor, &mut agent);
     find_guest(args.guest.as_deref(), guest.as_deref(), &mut hypervisor)?;
+    let mut network_config = NetworkConfig::default();
+    network(net, of_host, &mut network_config)?;
     Ok(SandboxConfig {
         id: name,
         hypervisor_config: hypervisor,
         agent_config: agent,
+        network_config,
         ..SandboxConfig::default()
     })
+}
+
+/// Puts the network that the command line names over a configuration. Where it has a CNI network, what it does not say of
+/// that comes from the host's settings.
+pub(crate) fn network(
+    args: &NetArgs,
+    host: NetworkSettings,
+    config: &mut NetworkConfig,
+) -> Result<(), CliError> {
+    match &args.net {
+        None => {}
+        Some(Net::None) => *config = NetworkConfig::default(),
+        Some(Net::Cni(network)) => {
+            config.cni = Some(CniConfig { network: network.clone(), ..CniConfig::default() });
+        }
+        Some(Net::Netns(path)) => {
+            *config = NetworkConfig { netns_path: Some(path.clone()), ..NetworkConfig::default() };
+        }
+    }
+    if let Some(cni) = &mut config.cni {
+        cni.port_mappings.extend(args.publish.iter().cloned());
+        cni.conf_dir.get_or_insert(host.conf_dir);
+        if cni.plugin_dirs.is_empty() {
+            cni.plugin_dirs = host.plugin_dirs;
+        }
+    } else if let Some(port) = args.publish.first() {
+        return Err(CliError::NothingToPublishOn { port: port.clone() });
+    }
+    if let Some(model) = args.net_model {
+        config.interworking_model = model;
+    }
+    config.netmon.enable |= args.netmon;
+    Ok(())
 }
 
 /// Puts what the command line says over a configuration.

@@ -3,7 +3,7 @@
 use std::{fmt, io, path::PathBuf};
 
 use thiserror::Error;
-use virtcontainers::ErrorKind;
+use virtcontainers::{ErrorKind, PortMapping};
 use virtcontainers_guest_image::{BuildError, OpenError};
 
 use crate::{
@@ -43,6 +43,9 @@ pub(crate) enum CliError {
     /// Words that do not fit together.
     #[error("{0}")]
     Usage(String),
+    /// A port to be published without a network that could.
+    #[error("port {port} cannot be published: only a CNI network can, so add --net cni:NAME")]
+    NothingToPublishOn { port: PortMapping },
     /// A file of settings that cannot be read.
     #[error("cannot read {path}: {source}")]
     ReadFile {
@@ -99,7 +102,7 @@ impl CliError {
     /// The exit code for it.
     pub(crate) fn exit(&self) -> Exit {
         Exit::Code(match self {
-            Self::Usage(_) | Self::Configuration { .. } => exit::USAGE,
+            Self::Usage(_) | Self::NothingToPublishOn { .. } | Self::Configuration { .. } => exit::USAGE,
             Self::Library(error) if error.kind() == ErrorKind::CommandNotFound => exit::NOT_FOUND,
             Self::Library(error) if error.kind() == ErrorKind::CommandNotExecutable => exit::CANNOT_EXECUTE,
             Self::Interrupted { signal, .. } => 128 + signal,

@@ -3,7 +3,8 @@
 //! The tool is a thin layer over the library: [`cli`] says what can be asked, a file in [`verbs`] does each thing,
 //! [`exit`] turns its outcome into an exit code. [`streams`] and [`terminal`] join this process to one in a guest;
 //! [`output`], [`table`] and [`screen`] show things. It also hosts the library's helper processes as the hidden verbs
-//! `proxy` and `shim`, and the hidden verb `reap` that removes a detached `--rm` sandbox when its command ends.
+//! `proxy`, `shim` and `netmon`, and the hidden verb `reap` that removes a detached `--rm` sandbox when its command
+//! ends.
 
 mod cli;
 mod config;

@@ -8,10 +8,13 @@ pub(crate) mod cp;
 mod doctor;
 mod events;
 mod exec;
+mod gc;
 mod guest;
 mod inspect;
 mod kill;
 mod logs;
+mod netmon;
+mod network;
 mod pause;
 pub(crate) mod proxy;
 mod ps;
@@ -64,12 +67,15 @@ pub(crate) async fn dispatch(cli: Cli) -> Result<Exit, CliError> {
         Command::Rm(args) => sandbox::run(global, SandboxVerb::Delete(args)).await,
         Command::Sandbox(command) => sandbox::run(global, command.verb).await,
         Command::Container(command) => container::run(global, command.verb).await,
+        Command::Network(command) => network::run(global, command.verb).await,
+        Command::Gc(args) => gc::run(global, &args).await,
         Command::Guest(command) => guest::run(global, command.verb),
         Command::Doctor => doctor::run(global),
         Command::Completions { shell } => completions::run(shell),
         Command::Proxy => proxy::run(),
         Command::Vsock { words } => vsock::run(words),
         Command::Shim => shim::run(),
+        Command::Netmon { sandbox } => netmon::run(global, &sandbox).await,
         Command::Reap { sandbox } => reap::run(global, &sandbox).await,
     }
 }

@@ -6,6 +6,7 @@ mod cleanup;
 pub(crate) mod create;
 mod delete;
 mod exec;
+mod intent;
 mod kill;
 mod logs;
 mod pause;

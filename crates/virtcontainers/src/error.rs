@@ -46,6 +46,8 @@ pub enum ErrorKind {
     Timeout,
     /// A record cannot be read or written.
     Storage,
+    /// A network cannot be made as asked: the host, a CNI plugin or a hook refused.
+    Network,
     /// The host refused something: a mount, a socket, a process.
     Io,
     /// The feature is not built in this version.
@@ -77,6 +79,7 @@ impl Error {
             | ErrorKind::CommandNotFound
             | ErrorKind::CommandNotExecutable
             | ErrorKind::Storage
+            | ErrorKind::Network
             | ErrorKind::Io
             | ErrorKind::NotBuilt
             | ErrorKind::MissingProgram => false,

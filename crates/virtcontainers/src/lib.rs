@@ -66,19 +66,23 @@ mod time;
 pub mod config;
 
 pub use config::{
-    AssetHashes, Cmd, ConfigError, ContainerConfig, ContainerResources, HypervisorConfig, KataAgentConfig,
-    Mount, NetworkConfig, Problem, ProxyConfig, RootFs, SandboxConfig, Seconds, ShimConfig, Violation,
-    Volume,
+    AssetHashes, Cmd, CniConfig, ConfigError, ContainerConfig, ContainerResources, HypervisorConfig,
+    KataAgentConfig, Mount, NetmonConfig, NetworkConfig, PortMapping, Problem, ProxyConfig, RootFs,
+    SandboxConfig, Seconds, ShimConfig, Violation, Volume,
 };
 pub use container::{AttachControl, AttachOutput, AttachStdin, Attachment, Container};
 pub use error::{Error, ErrorKind};
 pub use log::{LogOptions, LogSource, Logs};
 pub use process::Process;
 pub use ps::{ProcessList, ProcessListFormat, ProcessListOptions};
-pub use runtime::{Event, EventKind, EventOptions, Events, Runtime, RuntimeBuilder};
-pub use sandbox::{DEFAULT_MONITOR_CHECK_INTERVAL, DeleteMode, GuestStream, Monitor, Sandbox, StopMode};
+pub use runtime::{
+    Event, EventKind, EventOptions, Events, GcItem, GcOptions, GcOutcome, GcReport, Runtime, RuntimeBuilder,
+};
+pub use sandbox::{
+    DEFAULT_MONITOR_CHECK_INTERVAL, DeleteMode, GuestStream, Monitor, NetworkChanges, Sandbox, StopMode,
+};
 pub use signal::{KillScope, Signal, UnknownSignal};
-pub use status::{BrokenContainer, ContainerStatus, HelperProcess, SandboxStatus};
+pub use status::{BrokenContainer, ContainerStatus, HelperProcess, SandboxStatus, StatusReason};
 pub use time::Timestamp;
 
 pub use virtcontainers_agent_client::{
@@ -93,6 +97,7 @@ pub use virtcontainers_types::{
     AcceleratorChoice, AgentKind, Bytes, ContainerId, ContainerState, EnvVar, ExecId, HypervisorKind,
     InvalidId, KernelParam, MachineType, MiB, NetInterworkingModel, ProxyKind, SandboxId, SandboxState,
     SharedFs, ShimKind, Transport, VcpuCount,
+    net::{Interface, MacAddr, Neighbor, PciPath, Route},
 };
 
 /// OCI types that configurations carry.

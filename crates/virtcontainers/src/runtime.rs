@@ -2,6 +2,7 @@
 
 mod builder;
 mod events;
+pub(crate) mod gc;
 mod verbs;
 
 use std::{
@@ -9,6 +10,7 @@ use std::{
     fmt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError, Weak},
+    time::Duration,
 };
 
 use tokio::sync::watch;
@@ -20,6 +22,7 @@ use virtcontainers_types::{AgentKind, HypervisorKind, SandboxId};
 
 pub use builder::RuntimeBuilder;
 pub use events::{Event, EventKind, EventOptions, Events};
+pub use gc::{GcItem, GcOptions, GcOutcome, GcReport};
 
 use crate::{
     config::HostFacts,
@@ -44,6 +47,7 @@ struct Inner {
     helper_program: Option<PathBuf>,
     host: HostFacts,
     faults: FaultPlan,
+    patience: Duration,
     process: ProcessRef,
     /// One handle's inside for each sandbox, so that all handles of this process share its connections: a VMM's control
     /// socket serves one client at a time.
@@ -100,6 +104,11 @@ impl Runtime {
 
     pub(crate) fn faults(&self) -> FaultPlan {
         self.0.faults.clone()
+    }
+
+    /// How long a verb may go on that nobody waits for.
+    pub(crate) fn patience(&self) -> Duration {
+        self.0.patience
     }
 
     pub(crate) fn helper_program(&self) -> Option<&Path> {

@@ -3,24 +3,30 @@
 mod admission;
 mod annotations;
 mod boot;
+mod collect;
 mod connect;
 pub(crate) mod create;
 mod delete;
 mod guest;
 mod helper;
+mod interfaces;
 pub(crate) mod list;
 mod logs;
 mod monitor;
+mod netmon;
+mod network;
 mod pause;
 mod record;
 mod release;
 mod resource;
+mod routes;
 mod session;
 mod share;
 mod start;
 mod stats;
 mod status;
 mod stop;
+mod sync;
 mod visit;
 
 use std::{
@@ -36,6 +42,7 @@ use virtcontainers_store::StoreExt as _;
 use virtcontainers_types::{ContainerId, SandboxId};
 
 pub(crate) use admission::Todo;
+pub(crate) use collect::{collect, collect_nameless};
 pub(crate) use delete::end_and_forget;
 pub use guest::GuestStream;
 pub(crate) use helper::helper_program;
@@ -47,6 +54,7 @@ pub(crate) use session::{Live, Session};
 pub(crate) use share::share_container;
 pub(crate) use status::status as status_of;
 pub(crate) use stop::end_processes;
+pub use sync::NetworkChanges;
 pub(crate) use visit::Visit;
 
 use crate::{

@@ -1,6 +1,6 @@
 //! What status and list tell: data, ready to be printed or serialized.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, fmt, path::PathBuf};
 
 use oci_spec::runtime::LinuxResources;
 use serde::Serialize;
@@ -18,9 +18,8 @@ pub struct SandboxStatus {
     pub id: SandboxId,
     /// Its state. A sandbox whose virtual machine has died is [`SandboxState::Stopped`].
     pub state: SandboxState,
-    /// Why it is stopped, when nobody stopped it; or which of its helper processes has died while its virtual machine
-    /// runs on.
-    pub reason: Option<String>,
+    /// Why it is stopped, when nobody stopped it; or which of its helper processes has died while it runs on.
+    pub reason: Option<StatusReason>,
     /// Its virtual machine monitor.
     pub hypervisor: HypervisorKind,
     /// Its virtual machine.
@@ -43,6 +42,34 @@ pub struct SandboxStatus {
     pub broken_containers: Vec<BrokenContainer>,
     /// The caller's own data.
     pub annotations: BTreeMap<String, String>,
+}
+
+/// Why a sandbox is not as its users left it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum StatusReason {
+    /// Its virtual machine ended by itself: the VMM died, or the guest did, with its agent for example.
+    MachineDied,
+    /// A helper process died. One that the virtual machine cannot do without stops the sandbox.
+    HelperDied {
+        /// What it did, for example `virtiofsd`.
+        role: &'static str,
+    },
+    /// The process that created it died before it was done.
+    CreateUnfinished,
+}
+
+impl fmt::Display for StatusReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::MachineDied => f.write_str("its virtual machine died"),
+            Self::HelperDied { role } => {
+                write!(f, "its helper process {role} died, see {role}.log in its directory")
+            }
+            Self::CreateUnfinished => f.write_str("its create did not finish"),
+        }
+    }
 }
 
 /// A process that serves a sandbox, beside its virtual machine monitor.

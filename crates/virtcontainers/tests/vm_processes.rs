@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures::future::join_all;
+use futures::future::{join, join_all};
 use guest::{Stage, output};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use virtcontainers::{
@@ -20,10 +20,6 @@ use virtcontainers::{
 };
 
 impl Stage {
-    fn runtime(&self) -> Runtime {
-        Runtime::builder().root(self.root.path()).build().unwrap()
-    }
-
     fn vsock_config(&self, id: &str) -> SandboxConfig {
         let mut config = self.config(id);
         config.hypervisor_config.transport = Transport::HybridVsock;
@@ -228,28 +224,25 @@ async fn paused_under_load(sandbox: &Sandbox, container: &Container) {
     const LINES: usize = 40_000;
     let talker = container.exec(Cmd::new(["seq", "1", &LINES.to_string()])).await.unwrap();
     let listen = Cmd { stdin: true, ..Cmd::new(["/bin/sh", "-c", "cat | tail -c 7"]) };
-    let counter = container.exec(listen).await.unwrap();
-    let said = tokio::spawn(async move { output(&talker).await });
-    let mut stdin = counter.stdin();
-    for round in 0..3 {
-        stdin.write_all(&vec![b'x'; 20_000]).await.unwrap();
-        sandbox.pause().await.unwrap();
-        // The guest cannot take it; whoever carries it has to keep it.
-        let write = async {
-            stdin.write_all(&vec![b'y'; 20_000]).await.unwrap();
-            stdin.write_all(format!("round {round}").as_bytes()).await.unwrap();
-            stdin.flush().await.unwrap();
-        };
-        let resume = async {
-            tokio::task::yield_now().await;
-            sandbox.resume().await.unwrap();
-        };
-        soon(futures::future::join(write, resume)).await;
-    }
-    stdin.shutdown().await.unwrap();
-    drop(stdin);
-    assert_eq!(soon(output(&counter)).await, ("round 2".to_owned(), 0));
-    let (said, code) = soon(said).await.unwrap();
+    let listener = container.exec(listen).await.unwrap();
+    let pauses = async {
+        let mut stdin = listener.stdin();
+        for round in 0..3 {
+            stdin.write_all(&vec![b'x'; 20_000]).await.unwrap();
+            sandbox.pause().await.unwrap();
+            // The guest cannot take it; whoever carries it has to keep it.
+            let write = async {
+                stdin.write_all(&vec![b'y'; 20_000]).await.unwrap();
+                stdin.write_all(format!("round {round}").as_bytes()).await.unwrap();
+            };
+            let ((), resumed) = join(write, sandbox.resume()).await;
+            resumed.unwrap();
+        }
+        stdin.shutdown().await.unwrap();
+        output(&listener).await
+    };
+    let ((said, code), heard) = soon(join(output(&talker), pauses)).await;
+    assert_eq!(heard, ("round 2".to_owned(), 0));
     assert_eq!(code, 0);
     assert!(said.lines().eq((1..=LINES).map(|line| line.to_string())), "{} bytes", said.len());
 }

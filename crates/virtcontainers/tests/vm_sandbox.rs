@@ -21,7 +21,8 @@ use virtcontainers::{
 };
 
 impl Stage {
-    fn runtime(&self) -> Runtime {
+    /// A runtime of a user who has a program of his own for helpers.
+    fn users_runtime(&self) -> Runtime {
         Runtime::builder().root(self.root.path()).helper_program(example("helper")).build().unwrap()
     }
 
@@ -94,7 +95,7 @@ async fn whole_tour(stage: &Stage, mut config: SandboxConfig) {
     second.resources = Some(serde_json::from_str(r#"{"pids":{"limit":33}}"#).unwrap());
     config.containers = vec![first, second];
     let sandbox =
-        stage.runtime().run_sandbox(config).await.unwrap_or_else(|error| panic!("{}", error.report()));
+        stage.users_runtime().run_sandbox(config).await.unwrap_or_else(|error| panic!("{}", error.report()));
     assert!(!sandbox.agent_info().await.unwrap().protocol_version.is_empty());
 
     let first = sandbox.container(&cid("first"));
@@ -179,7 +180,9 @@ async fn vm_tour_with_the_proxy_built_in() {
 #[tokio::test(flavor = "multi_thread")]
 async fn vm_sandbox_outlives_its_creator() {
     let stage = Stage::new().await;
+    let helpers = guest::helper();
     let mut creator = Command::new(example("create_and_start"))
+        .env("PATH", format!("{}:{}", helpers.parent().unwrap().display(), std::env::var("PATH").unwrap()))
         .args([guest_dir().as_path(), stage.rootfs.path()])
         .args(["/bin/sh", "-c", "echo up; sleep 1000"])
         .env("VC_ROOT", stage.root.path())
@@ -221,7 +224,7 @@ async fn vm_that_was_killed_is_seen_and_cleaned_up() {
     assert_eq!(wait.await.unwrap_err().kind(), ErrorKind::Hypervisor);
     let status = stage.runtime().sandbox_status(&sid("victim")).await.unwrap();
     assert_eq!((status.state, status.containers[0].state), (SandboxState::Stopped, ContainerState::Stopped));
-    assert!(status.reason.unwrap().contains("died"));
+    assert!(status.reason == Some(virtcontainers::StatusReason::MachineDied));
     stage.runtime().delete_sandbox(&sid("victim"), DeleteMode::IfStopped).await.unwrap();
 }
 

@@ -3,7 +3,7 @@
 use clap::Args;
 use virtcontainers::SandboxId;
 
-use super::{ContainerArgs, DetachKeysArg, MachineArgs, ProcessArgs};
+use super::{ContainerArgs, DetachKeysArg, MachineArgs, NetArgs, ProcessArgs};
 
 /// `virtc run`.
 #[derive(Debug, Args)]
@@ -11,7 +11,8 @@ use super::{ContainerArgs, DetachKeysArg, MachineArgs, ProcessArgs};
 Examples:
   virtc run --rootfs ./debian --rm -- uname -a              one command, and nothing left of it
   virtc run --rootfs ./debian --rm -it -- bash              a shell; ctrl-p ctrl-q leaves it running
-  virtc run --rootfs ./debian -d --name web -- sleep 1000   in the background: virtc logs, attach, exec, wait web")]
+  virtc run --rootfs ./debian -d --name web -- sleep 1000   in the background: virtc logs, attach, exec, wait web
+  virtc run --rootfs ./debian --rm --net cni:mynet -p 8080:80 -- httpd -f   with a network, and a port of it on the host")]
 pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) container: ContainerArgs,
@@ -26,9 +27,8 @@ pub(crate) struct RunArgs {
     /// Print the sandbox's name and leave the command running; its output is kept for virtc logs
     #[arg(long, short = 'd')]
     pub(crate) detach: bool,
-    /// Network of the sandbox
-    #[arg(long, value_name = "NETWORK", default_value = "none", value_parser = ["none"])]
-    pub(crate) net: String,
+    #[command(flatten)]
+    pub(crate) net: NetArgs,
     #[command(flatten)]
     pub(crate) keys: DetachKeysArg,
     #[command(flatten)]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use virtcontainers::SandboxId;
 
-use super::{ListArgs, MachineArgs};
+use super::{ListArgs, MachineArgs, NetArgs};
 
 /// Sandboxes: virtual machines in which containers run.
 #[derive(Debug, Args)]
@@ -61,6 +61,8 @@ pub(crate) struct CreateArgs {
     pub(crate) file: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) machine: MachineArgs,
+    #[command(flatten)]
+    pub(crate) net: NetArgs,
 }
 
 /// `virtc sandbox stop`.

@@ -60,6 +60,8 @@ pub(super) fn run(global: &Global) -> Result<Exit, CliError> {
             "or choose --shared-fs virtio-9p",
         ),
         kernel_vsock(),
+        tap_devices(),
+        cni_plugins(&host),
         memory(),
     ];
     if global.json {
@@ -182,6 +184,32 @@ fn kernel_vsock() -> Finding {
             format!("{device}: {error}"),
             "modprobe vhost_vsock, where the kernel has it; hybrid vsock or virtio-serial serve as well",
         ),
+    }
+}
+
+fn tap_devices() -> Finding {
+    let (what, device) = ("tap devices", "/dev/net/tun");
+    match std::fs::OpenOptions::new().read(true).write(true).open(device) {
+        Ok(_) => Finding::ok(what, device),
+        Err(error) => Finding::lacking(
+            what,
+            Verdict::Warn,
+            format!("{device}: {error}"),
+            "modprobe tun; sandboxes without a network run without it",
+        ),
+    }
+}
+
+fn cni_plugins(host: &HostConfig) -> Finding {
+    let what = "CNI plugins";
+    let dirs = &host.network.plugin_dirs;
+    match dirs.iter().find(|dir| dir.join("bridge").is_file()) {
+        Some(dir) => Finding::ok(what, dir.display().to_string()),
+        None => {
+            let looked: Vec<_> = dirs.iter().map(|dir| dir.display().to_string()).collect();
+            let remedy = "apt-get install containernetworking-plugins iptables; --net cni:NAME needs them";
+            Finding::lacking(what, Verdict::Warn, format!("none in {}", looked.join(", ")), remedy)
+        }
     }
 }
 

@@ -45,7 +45,7 @@ async fn create(runtime: &Runtime, args: &RunArgs, host: HostConfig) -> Result<S
     if args.detach {
         container.cmd = defaults::detached(container.cmd);
     }
-    let mut config = defaults::sandbox(name, &args.machine, host)?;
+    let mut config = defaults::sandbox(name, &args.machine, &args.net, host)?;
     config.containers.push(container);
     let _spinner = Spinner::new(format!("booting {}", config.id));
     Ok(runtime.create_sandbox(config).await?)

@@ -68,7 +68,12 @@ async fn create(
 fn describe(args: CreateArgs, host: HostConfig) -> Result<SandboxConfig, CliError> {
     let name = args.name.map(String::from);
     let Some(file) = &args.file else {
-        return defaults::sandbox(name.map_or_else(defaults::random_name, Ok)?, &args.machine, host);
+        return defaults::sandbox(
+            name.map_or_else(defaults::random_name, Ok)?,
+            &args.machine,
+            &args.net,
+            host,
+        );
     };
     let mut config: SandboxConfig = config::read(file)?;
     match name {
@@ -77,6 +82,7 @@ fn describe(args: CreateArgs, host: HostConfig) -> Result<SandboxConfig, CliErro
         None => {}
     }
     defaults::apply(&args.machine, &mut config.hypervisor_config, &mut config.agent_config);
+    defaults::network(&args.net, host.network, &mut config.network_config)?;
     defaults::find_guest(
         args.machine.guest.as_deref(),
         host.guest.as_deref(),
@@ -103,7 +109,7 @@ fn show(global: &Global, status: &SandboxStatus) -> Result<Exit, CliError> {
     output::fact("sandbox", status.id.to_string())?;
     output::fact("state", status.state.to_string())?;
     if let Some(reason) = &status.reason {
-        output::fact("reason", reason.clone())?;
+        output::fact("reason", reason)?;
     }
     let machine = &status.hypervisor_config;
     output::fact("hypervisor", format!("{} {}", status.hypervisor, machine.hypervisor_machine_type))?;

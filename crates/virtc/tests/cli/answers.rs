@@ -15,6 +15,8 @@ fn help_and_completions() {
     assert!(!help.contains("(internal)"), "{help}");
     for (line, word) in [
         ("run --help", "--boot-timeout"),
+        ("run --help", "[HOST_IP:]HOST:GUEST[/PROTO]"),
+        ("network routes --help", "via 10.1.0.1"),
         ("sandbox create --help", "SandboxConfig"),
         ("container enter --help", "SANDBOX[/CONTAINER]"),
         ("exec --help", "Examples:"),

@@ -5,13 +5,16 @@
 
 mod answers;
 mod bad_input;
+mod bad_network;
 mod bad_verbs;
+mod gc;
 mod pty;
 mod stage;
 mod vm_attend;
 mod vm_copy;
 mod vm_failures;
 mod vm_lifecycle;
+mod vm_network;
 mod vm_run;
 mod vm_terminal;
 mod vm_watch;

@@ -28,6 +28,8 @@ pub(crate) const LONG: Duration = Duration::from_secs(90);
 pub(crate) struct Stage {
     files: tempfile::TempDir,
     root: TestRoot,
+    /// The network namespace that virtc is called in, instead of the test's.
+    pub(crate) netns: Option<PathBuf>,
     _turn: Option<MutexGuard<'static, ()>>,
 }
 
@@ -36,7 +38,7 @@ impl Stage {
     pub(crate) fn new() -> Self {
         let files = tempfile::tempdir().unwrap();
         busybox(&files.path().join("rootfs"));
-        Self { files, root: TestRoot::new(), _turn: None }
+        Self { files, root: TestRoot::new(), netns: None, _turn: None }
     }
 
     /// For tests with a real machine.
@@ -70,7 +72,15 @@ impl Stage {
     /// `virtc` with the words of `line`, in which `{files}` and `{rootfs}` stand for those directories, and then the
     /// words of `more`, as they are.
     pub(crate) fn command(&self, line: &str, more: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_virtc"));
+        let virtc = env!("CARGO_BIN_EXE_virtc");
+        let mut command = match &self.netns {
+            None => Command::new(virtc),
+            Some(path) => {
+                let mut command = Command::new("nsenter");
+                command.arg(format!("--net={}", path.display())).arg(virtc);
+                command
+            }
+        };
         let files = self.files().to_str().unwrap();
         let words = line
             .split_whitespace()

@@ -1,10 +1,7 @@
 //! A sandbox that idles: its processes, with their command lines and their memory.
 
 use std::{
-    ffi::{OsStr, OsString},
-    fs,
     ops::Add,
-    os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -12,12 +9,14 @@ use std::{
 use serde_json::Value;
 use virtcontainers::config::HypervisorConfig;
 
-use crate::{Failure, Options, Shape, whole};
+use crate::{
+    Failure, Options, Shape,
+    by_hand::{Process, marked, process::field},
+    whole,
+};
 
 /// The sandbox's name.
 const NAME: &str = "bench-idle";
-/// How the library marks the processes of a sandbox in their environment.
-const MARK: &str = "VIRTCONTAINERS_MARK=";
 
 /// A sandbox in which a container sleeps.
 #[derive(Debug)]
@@ -29,15 +28,6 @@ pub(crate) struct Idle {
     pub(crate) hypervisor_config: HypervisorConfig,
     /// In the order of their start.
     pub(crate) processes: Vec<Process>,
-}
-
-#[derive(Debug)]
-pub(crate) struct Process {
-    pub(crate) role: String,
-    pid: u32,
-    parent: u32,
-    /// The program and its arguments.
-    pub(crate) argv: Vec<OsString>,
 }
 
 /// Memory of a process, in KiB.
@@ -61,7 +51,7 @@ impl Idle {
         let mut status: Value = serde_json::from_slice(&status)?;
         let hypervisor_config = serde_json::from_value(status["hypervisor_config"].take())?;
         let (virtc, dir) = (options.virtc.clone(), root.join("sandboxes").join(NAME));
-        Ok(Self { virtc, root: root.to_owned(), dir, hypervisor_config, processes: marked(root)? })
+        Ok(Self { virtc, root: root.to_owned(), dir, hypervisor_config, processes: marked(root, NAME)? })
     }
 
     pub(crate) fn delete(self) -> Result<(), Failure> {
@@ -73,61 +63,14 @@ impl Idle {
         )?;
         Ok(())
     }
-
-    /// The processes that are not a child of another one, with the role that they were started for.
-    pub(crate) fn started(&self) -> impl Iterator<Item = &Process> {
-        let pids: Vec<_> = self.processes.iter().map(|process| process.pid).collect();
-        self.processes.iter().filter(move |process| !pids.contains(&process.parent))
-    }
 }
 
-/// Every process of the sandbox, in the order of their start.
-fn marked(root: &Path) -> Result<Vec<Process>, Failure> {
-    let mut mark = OsString::from(MARK);
-    mark.push(root);
-    mark.push(format!(":{NAME}:"));
-    let mut processes = Vec::new();
-    for entry in fs::read_dir("/proc")? {
-        let entry = entry?;
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
-        // Processes come and go, and kernel threads have no environment.
-        let Ok(environment) = fs::read(entry.path().join("environ")) else { continue };
-        let role = environment.split(|&byte| byte == 0).find_map(|word| word.strip_prefix(mark.as_bytes()));
-        let Some(role) = role else { continue };
-        let argv = fs::read(entry.path().join("cmdline"))?;
-        let argv = argv.strip_suffix(b"\0").unwrap_or(&argv).split(|&byte| byte == 0);
-        processes.push(Process {
-            role: String::from_utf8_lossy(role).into_owned(),
-            pid,
-            parent: field(pid, "status", "PPid:")?.try_into()?,
-            argv: argv.map(|word| OsStr::from_bytes(word).to_owned()).collect(),
-        });
-    }
-    processes.sort_by_key(|process| process.pid);
-    Ok(processes)
-}
-
-/// A number in a file of `/proc/<pid>`.
-fn field(pid: u32, file: &str, name: &str) -> Result<u64, Failure> {
-    let path = format!("/proc/{pid}/{file}");
-    let text = fs::read_to_string(&path)?;
-    let line = text
-        .lines()
-        .find_map(|line| line.strip_prefix(name))
-        .ok_or_else(|| format!("no {name} in {path}"))?;
-    Ok(line.trim().trim_end_matches(" kB").parse()?)
-}
-
-impl Process {
-    pub(crate) fn is_vmm(&self) -> bool {
-        self.argv.first().is_some_and(|program| program.to_string_lossy().contains("qemu-system"))
-    }
-
-    pub(crate) fn memory(&self) -> Result<Memory, Failure> {
-        Ok(Memory {
-            resident: field(self.pid, "status", "VmRSS:")?,
-            shared: field(self.pid, "status", "RssShmem:")?,
-            proportional: field(self.pid, "smaps_rollup", "Pss:")?,
+impl Memory {
+    pub(crate) fn of(process: &Process) -> Result<Self, Failure> {
+        Ok(Self {
+            resident: field(process.pid, "status", "VmRSS:")?,
+            shared: field(process.pid, "status", "RssShmem:")?,
+            proportional: field(process.pid, "smaps_rollup", "Pss:")?,
         })
     }
 }

@@ -14,20 +14,21 @@
 //! cache for all of them since the sandbox that was looked at.
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
+#[path = "../by_hand/mod.rs"]
+mod by_hand;
 #[path = "../figures/mod.rs"]
 mod figures;
 mod idle;
 mod options;
 mod raw;
-mod recipe;
 mod whole;
 
 use std::error::Error;
 
+use by_hand::Recipe;
 use figures::{Sample, Table, ratio, show};
 use idle::Idle;
 use options::{Options, Shape};
-use recipe::Recipe;
 
 /// Why a benchmark came to nothing.
 pub(crate) type Failure = Box<dyn Error>;
@@ -50,7 +51,7 @@ fn main() -> Result<(), Failure> {
     for &shape in &options.shapes {
         println!("\n{shape}");
         let idle = Idle::start(&options, shape, &dir.join("root"))?;
-        let recipe = Recipe::of(&idle)?;
+        let recipe = Recipe::of(&idle.dir, &idle.processes)?;
         print_memory(&idle)?;
         let config = idle.hypervisor_config.clone();
         idle.delete()?;
@@ -88,7 +89,7 @@ fn print_memory(idle: &Idle) -> Result<(), Failure> {
     let mut sum = idle::Memory::default();
     let mut vmm = None;
     for process in &idle.processes {
-        let memory = process.memory()?;
+        let memory = idle::Memory::of(process)?;
         if process.is_vmm() {
             vmm = Some(memory);
             continue;

@@ -3,6 +3,7 @@
 mod asset;
 mod container;
 mod hypervisor;
+mod network;
 mod resources;
 mod sandbox;
 

@@ -165,7 +165,8 @@ pub struct HypervisorConfig {
     /// Plug VFIO devices on the root bus. Not built.
     #[serde(skip_serializing_if = "is_default")]
     pub hotplug_vfio_on_root_bus: bool,
-    /// PCI Express root ports. Not built.
+    /// How many devices can be plugged in while the machine runs: PCI Express root ports on q35, slots of the root bus on
+    /// pc. When zero, 8 for a sandbox with a network, and none for one without.
     #[serde(skip_serializing_if = "is_default")]
     pub pcie_root_port: u32,
     /// Become a template. Not built.
@@ -174,7 +175,7 @@ pub struct HypervisorConfig {
     /// Start from a template. Not built.
     #[serde(skip_serializing_if = "is_default")]
     pub boot_from_template: bool,
-    /// No vhost-net. There is no network yet, so both values mean the same.
+    /// Have the VMM move the packets of interfaces even where the host's kernel could (`/dev/vhost-net`).
     #[serde(skip_serializing_if = "is_default")]
     pub disable_vhost_net: bool,
     /// vhost-user block devices. Not built.

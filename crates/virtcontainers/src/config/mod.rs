@@ -19,12 +19,13 @@ pub use check::HostFacts;
 pub(crate) use check::{check_annotations, check_terminal_size, check_update};
 pub use container::{Cmd, ContainerConfig, DeviceInfo, LinuxCapabilities, Mount, RootFs, Volume};
 pub use hypervisor::{AssetHashes, BlockDeviceDriver, HypervisorConfig};
-pub use network::{NetmonConfig, NetworkConfig};
+pub use network::{CniConfig, NetmonConfig, NetworkConfig};
 pub use resources::ContainerResources;
 pub(crate) use resources::merge;
 pub use sandbox::SandboxConfig;
 pub use spec::{ContainerPlan, SandboxSpec};
 pub use violation::{ConfigError, Problem, Violation};
+pub use virtcontainers_network::cni::PortMapping;
 
 /// Whether a field says nothing, so that records and listings can do without it.
 fn is_default<T: Default + PartialEq>(field: &T) -> bool {

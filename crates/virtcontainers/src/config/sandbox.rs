@@ -29,8 +29,8 @@ pub struct SandboxConfig {
     /// The guest's and its containers' hostname; the sandbox's id when empty.
     #[serde(skip_serializing_if = "is_default")]
     pub hostname: String,
-    /// Lines of the guest's resolv.conf. Containers have the one of their root filesystem, or what is mounted over it.
-    /// (Beyond the reference document.)
+    /// Lines of the guest's resolv.conf, which its containers get a copy of unless they mount their own. Without any they
+    /// have what their root filesystem has. (Beyond the reference document.)
     #[serde(skip_serializing_if = "is_default")]
     pub dns: Vec<String>,
     /// The virtual machine monitor.

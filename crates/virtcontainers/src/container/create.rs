@@ -46,6 +46,7 @@ fn record_of(plan: &ContainerPlan, place: u32) -> ContainerRecord {
     ContainerRecord {
         id: plan.id().clone(),
         phase: ContainerPhase::Creating,
+        intent: None,
         created: Timestamp::now(),
         place,
         rootfs: plan.rootfs().to_owned(),

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use virtcontainers_store::Releaser as _;
 use virtcontainers_types::{ContainerId, ContainerState, SandboxState};
 
-use super::{open, shim, stop};
+use super::{create::pass, open, shim, stop};
 use crate::{
     error::{Cause, Error},
     sandbox::{DeleteMode, Release, Resource, Session, Shared, StopMode},
@@ -34,8 +34,12 @@ pub(super) async fn delete_in(session: &mut Session, id: &ContainerId) -> Result
         SandboxState::Ready | SandboxState::Running => release = release.with_agent(session.agent().await?),
         SandboxState::Creating | SandboxState::Paused | SandboxState::Stopped => {}
     }
-    let released = release.release(&Resource::Container { id: id.clone() }).await;
-    released.map_err(|source| Cause::Release { what: format!("container {id}"), source })?;
+    let faults = session.runtime().faults();
+    let released = async {
+        let released = release.release(&Resource::Container { id: id.clone() }).await;
+        released.map_err(|source| Cause::Release { what: format!("container {id}"), source })
+    };
+    pass(&faults, "release", released).await?;
     let dir = shim::dir(session.runtime(), session.id(), id);
     let ended = shim::end_all(&dir, Duration::ZERO).await;
     ended.map_err(|source| Cause::Host { what: "end a shim", source })?;

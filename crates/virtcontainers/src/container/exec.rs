@@ -3,13 +3,14 @@
 use virtcontainers_agent_client::{AgentError, ProcessSpec, RpcCode};
 use virtcontainers_types::ExecId;
 
-use super::{Container, shim};
+use super::{Container, create::pass, shim};
 use crate::{
     config::Cmd,
     error::{Cause, Error},
     oci,
     process::Process,
     sandbox::{Session, Visit},
+    signal::Signal,
     state::ContainerOperation,
 };
 
@@ -31,14 +32,26 @@ pub(super) async fn exec(container: Container, id: Option<ExecId>, cmd: Cmd) -> 
     } else {
         None
     };
-    let started = match agent.exec_process(container.id(), &id, process).await {
-        Err(AgentError::Rpc { code: RpcCode::AlreadyExists, .. }) => Err(taken(&container, id.clone())),
-        answer => visit.told_of(container.id(), ContainerOperation::Exec, VERB, answer),
+    let faults = container.sandbox().runtime().faults();
+    let mut runs = false;
+    let start = async {
+        let answer = agent.exec_process(container.id(), &id, process).await;
+        runs = answer.is_ok();
+        match answer {
+            Err(AgentError::Rpc { code: RpcCode::AlreadyExists, .. }) => Err(taken(&container, id.clone())),
+            answer => visit.told_of(container.id(), ContainerOperation::Exec, VERB, answer),
+        }
     };
+    let started = pass(&faults, "start process in guest", start).await;
     let attended = match (started, &mut shim) {
-        (Ok(()), Some(shim)) => shim.go(&container.sandbox().runtime().faults()).await,
+        (Ok(()), Some(shim)) => shim.go(&faults).await,
         (started, _) => started,
     };
+    if runs && attended.is_err() {
+        // Nobody is told of it, so nobody would ever end it. It may have ended by itself.
+        let killed = agent.signal_process(container.id(), Some(&id), Signal::KILL.number()).await;
+        drop(killed.inspect_err(|error| tracing::debug!(process = %id, %error, "cannot end a process")));
+    }
     match (attended, shim) {
         (Ok(()), _) => Ok(Process::new(container, id, agent)),
         (Err(error), None) => Err(error),

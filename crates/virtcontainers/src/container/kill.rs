@@ -3,7 +3,7 @@
 use virtcontainers_agent_client::AgentErrorKind;
 use virtcontainers_types::{ContainerState, ExecId, SandboxState};
 
-use super::Container;
+use super::{Container, create::pass};
 use crate::{
     error::{Cause, Error},
     sandbox::Visit,
@@ -29,8 +29,13 @@ async fn send(container: &Container, signal: Signal, scope: KillScope) -> Result
         KillScope::Init => Some(&first),
         KillScope::All => None,
     };
-    let sent = visit.agent().await?.signal_process(id, target, signal.number()).await;
-    visit.told_of(id, ContainerOperation::Kill, VERB, sent)
+    let agent = visit.agent().await?;
+    let faults = container.sandbox().runtime().faults();
+    let sent = async {
+        let sent = agent.signal_process(id, target, signal.number()).await;
+        visit.told_of(id, ContainerOperation::Kill, VERB, sent)
+    };
+    pass(&faults, "signal in guest", sent).await
 }
 
 /// Whether an error says that the container's processes have ended.

@@ -4,7 +4,11 @@ use std::sync::Arc;
 
 use virtcontainers_types::ContainerId;
 
-use super::{ContainerPhase, open_in_guest};
+use super::{
+    ContainerPhase,
+    intent::{Intent, ask},
+    open_in_guest,
+};
 use crate::{
     error::Error,
     sandbox::{Shared, Todo},
@@ -15,11 +19,10 @@ use crate::{
 pub(super) async fn pause(shared: Arc<Shared>, id: ContainerId) -> Result<(), Error> {
     let (mut session, mut record, todo) =
         open_in_guest(&shared, &id, ContainerOperation::Pause, "pause").await?;
-    if todo == Todo::Nothing {
+    if todo == Todo::Nothing && record.intent.is_none() {
         return Ok(());
     }
-    let frozen = session.agent().await?.pause_container(&id).await;
-    session.told(frozen)?;
+    ask(&mut session, &mut record, Intent::Pause).await?;
     record.phase = ContainerPhase::Paused { started: record.phase.started().unwrap_or_else(Timestamp::now) };
     session.save_container(&record)
 }
@@ -27,11 +30,10 @@ pub(super) async fn pause(shared: Arc<Shared>, id: ContainerId) -> Result<(), Er
 pub(super) async fn resume(shared: Arc<Shared>, id: ContainerId) -> Result<(), Error> {
     let (mut session, mut record, todo) =
         open_in_guest(&shared, &id, ContainerOperation::Resume, "resume").await?;
-    if todo == Todo::Nothing {
+    if todo == Todo::Nothing && record.intent.is_none() {
         return Ok(());
     }
-    let thawed = session.agent().await?.resume_container(&id).await;
-    session.told(thawed)?;
+    ask(&mut session, &mut record, Intent::Resume).await?;
     record.phase = ContainerPhase::Running { started: record.phase.started().unwrap_or_else(Timestamp::now) };
     session.save_container(&record)
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use virtcontainers_types::{ContainerId, ContainerState, ExecId};
 
-use super::shim;
+use super::{intent::Intent, shim};
 use crate::{config::ContainerConfig, sandbox::SandboxPhase, time::Timestamp};
 
 /// The record of a container.
@@ -14,6 +14,9 @@ use crate::{config::ContainerConfig, sandbox::SandboxPhase, time::Timestamp};
 pub(crate) struct ContainerRecord {
     pub(crate) id: ContainerId,
     pub(crate) phase: ContainerPhase,
+    /// What its guest was asked for, as long as the phase does not tell whether it was done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) intent: Option<Intent>,
     pub(crate) created: Timestamp,
     /// Its place among the containers that were created together: they start in this order.
     pub(crate) place: u32,

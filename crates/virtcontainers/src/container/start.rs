@@ -4,7 +4,11 @@ use std::sync::Arc;
 
 use virtcontainers_types::{ContainerId, ExecId};
 
-use super::{ContainerPhase, ContainerRecord, open, shim};
+use super::{
+    ContainerPhase, ContainerRecord,
+    intent::{Intent, ask},
+    open, shim,
+};
 use crate::{
     error::Error,
     sandbox::{Session, Shared, Todo},
@@ -36,8 +40,7 @@ pub(crate) async fn start_in(session: &mut Session, record: &mut ContainerRecord
         if let Some(shim) = &mut shim {
             shim.go(&faults).await?;
         }
-        let started = session.agent().await?.start_container(&record.id).await;
-        session.told(started)
+        ask(session, record, Intent::Start).await
     };
     if let Err(error) = started.await {
         if let Some(shim) = shim {

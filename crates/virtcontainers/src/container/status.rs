@@ -12,7 +12,7 @@ use crate::{
 };
 
 pub(super) fn status(sandbox: &Sandbox, id: &ContainerId) -> Result<ContainerStatus, Error> {
-    let phase = sandbox.load()?.phase.observed();
+    let phase = sandbox.load()?.observed();
     let record: ContainerRecord = sandbox.runtime().store().load_container_as(sandbox.id(), id)?;
     Ok(status_of(sandbox.runtime(), sandbox.id(), record, &phase))
 }

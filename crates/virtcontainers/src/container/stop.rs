@@ -4,7 +4,12 @@ use std::{sync::Arc, time::Duration};
 
 use virtcontainers_types::{ContainerId, ContainerState};
 
-use super::{ContainerRecord, open, shim};
+use super::{
+    ContainerRecord,
+    create::pass,
+    intent::{Intent, ask},
+    open, shim,
+};
 use crate::{
     error::{Cause, Error},
     sandbox::{Session, Shared, StopMode, Todo, end_processes},
@@ -34,8 +39,7 @@ pub(super) async fn stop_in(
     let state = record.phase.state();
     if state == ContainerState::Paused {
         // A frozen process takes no signal.
-        let thawed = agent.resume_container(&record.id).await;
-        session.told(thawed)?;
+        ask(session, record, Intent::Resume).await?;
     }
     let grace = match (mode, state) {
         (StopMode::Graceful, ContainerState::Running | ContainerState::Paused) => GRACE,
@@ -43,8 +47,12 @@ pub(super) async fn stop_in(
         (StopMode::Graceful, ContainerState::Creating | ContainerState::Ready | ContainerState::Stopped)
         | (StopMode::Force, _) => Duration::ZERO,
     };
-    let ended = end_processes(agent.as_ref(), &record.id, grace).await;
-    let code = session.told(ended)?;
+    let faults = session.runtime().faults();
+    let ended = async {
+        let ended = end_processes(agent.as_ref(), &record.id, grace).await;
+        session.told(ended)
+    };
+    let code = pass(&faults, "end processes in guest", ended).await?;
     let dir = shim::dir(session.runtime(), session.id(), &record.id);
     shim::see_off(&dir).await.map_err(|source| Cause::Host { what: "end a shim", source })?;
     record.observe(&dir, &session.record.phase);

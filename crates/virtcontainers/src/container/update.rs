@@ -5,7 +5,7 @@ use std::sync::Arc;
 use oci_spec::runtime::LinuxResources;
 use virtcontainers_types::ContainerId;
 
-use super::open_in_guest;
+use super::{create::pass, open_in_guest};
 use crate::{
     config::{check_update, merge},
     error::Error,
@@ -22,8 +22,12 @@ pub(super) async fn update(shared: Arc<Shared>, id: ContainerId, asked: LinuxRes
     let mut told = merged.clone();
     told.set_devices(None);
     check_update(&told)?;
-    let updated = session.agent().await?.update_container(&id, told).await;
-    session.told(updated)?;
+    let faults = session.runtime().faults();
+    let updated = async {
+        let updated = session.agent().await?.update_container(&id, told).await;
+        session.told(updated)
+    };
+    pass(&faults, "update container in guest", updated).await?;
     record.config.resources = Some(merged);
     session.save_container(&record)
 }

@@ -56,7 +56,7 @@ pub(crate) async fn wait_process(process: &Process) -> Result<i32, Error> {
 /// How a container's command ended, if it has.
 fn known(container: &Container) -> Result<Option<Result<i32, Error>>, Error> {
     let sandbox = container.sandbox();
-    let phase = sandbox.load()?.phase.observed();
+    let phase = sandbox.load()?.observed();
     let mut record: ContainerRecord =
         sandbox.runtime().store().load_container_as(sandbox.id(), container.id())?;
     record.observe(&shim::dir(sandbox.runtime(), sandbox.id(), container.id()), &phase);
@@ -76,10 +76,7 @@ async fn attended(container: &Container, exec: &ExecId) -> Result<Option<i32>, E
         ended.map_err(|source| Cause::Host { what: "watch a shim", source })?;
     }
     let code = shim::exit(&dir, exec).map(|exit| exit.code);
-    if code.is_none()
-        && shim::of(&dir, exec).is_some()
-        && sandbox.load()?.phase.observed().machine().is_none()
-    {
+    if code.is_none() && shim::of(&dir, exec).is_some() && sandbox.load()?.observed().machine().is_none() {
         // It ended with its machine, and that is what there is to tell.
         return sandbox.watching(std::future::pending()).await;
     }

@@ -7,6 +7,7 @@ use virtcontainers_agent_client::{AgentError, AgentErrorKind, proxy::ProxyError,
 use virtcontainers_agent_protocol::transport::TransportError;
 use virtcontainers_device::DeviceError;
 use virtcontainers_hypervisor::{AcceleratorError, VmError};
+use virtcontainers_network::{NetworkError, cni::CniError, hooks::HookError};
 use virtcontainers_store::{InjectedFault, ReleaseError, StoreError};
 use virtcontainers_sys::spawn::SpawnError;
 use virtcontainers_types::{ContainerId, ContainerState, ExecId, HypervisorKind, SandboxId, SandboxState};
@@ -20,8 +21,15 @@ pub(crate) enum Cause {
     Config(#[from] ConfigError),
     #[error("sandbox {sandbox} has a container {container} already: choose another id, or delete it first")]
     ContainerExists { sandbox: SandboxId, container: ContainerId },
-    #[error("cannot {verb} sandbox {id}, which is {state}: {remedy}")]
-    SandboxState { id: SandboxId, state: SandboxState, verb: &'static str, remedy: &'static str },
+    #[error("cannot {verb} sandbox {id}, which is {state}{why}: {remedy}")]
+    SandboxState {
+        id: SandboxId,
+        state: SandboxState,
+        /// In parentheses, where nobody asked for it.
+        why: String,
+        verb: &'static str,
+        remedy: &'static str,
+    },
     #[error("cannot {verb} container {container} of sandbox {sandbox}, which is {state}: {remedy}")]
     ContainerState {
         sandbox: SandboxId,
@@ -92,6 +100,30 @@ pub(crate) enum Cause {
     NoEvents,
     #[error("this host has no inotify watch left: raise fs.inotify.max_user_watches with sysctl")]
     NoWatches,
+    #[error(
+        "sandbox {id} has no network: create it with network_config.netns_path, netns_created, cni or prestart_hooks"
+    )]
+    NoNetwork { id: SandboxId },
+    #[error("the machine of sandbox {id} takes no interface while it runs: use the machine type q35 or pc")]
+    NoHotplug { id: SandboxId },
+    #[error("the network namespace of sandbox {id} has no link {name:?}: make it there first")]
+    NoLink { id: SandboxId, name: String },
+    #[error(
+        "link {name:?} of sandbox {id}'s network namespace cannot be given to a guest: choose another one"
+    )]
+    UnfitLink { id: SandboxId, name: String },
+    #[error(
+        "sandbox {id} has no interface {name:?} that was plugged into it: its list of interfaces shows those it has"
+    )]
+    NoInterface { id: SandboxId, name: String },
+    #[error("sandbox {id} has an interface {name:?} already: choose another name, or remove it first")]
+    InterfaceExists { id: SandboxId, name: String },
+    #[error(
+        "{} cannot be removed with the sandbox, for nothing is mounted there: leave netns_created out, or keep the \
+         namespace by a bind mount as `ip netns add` does",
+        path.display()
+    )]
+    NotOurs { path: PathBuf },
     #[error("cut off before its end: {0}; the sandbox's status says how far it came")]
     Interrupted(String),
     #[error("cannot {what} {}", path.display())]
@@ -114,6 +146,14 @@ pub(crate) enum Cause {
     #[error(transparent)]
     Agent(#[from] AgentError),
     #[error(transparent)]
+    Network(#[from] NetworkError),
+    #[error(transparent)]
+    Cni(#[from] CniError),
+    #[error(transparent)]
+    Hook(#[from] HookError),
+    #[error(transparent)]
+    Spawn(#[from] SpawnError),
+    #[error(transparent)]
     Proxy(#[from] ProxyError),
     #[error(transparent)]
     Shim(#[from] ShimError),
@@ -129,9 +169,14 @@ impl Cause {
     pub(super) fn kind(&self) -> ErrorKind {
         match self {
             Self::Config(_) | Self::Accelerator(_) => ErrorKind::InvalidConfig,
-            Self::ContainerExists { .. } | Self::ProcessExists { .. } => ErrorKind::AlreadyExists,
-            Self::NoAnnotation { .. } => ErrorKind::NotFound,
-            Self::SandboxState { .. }
+            Self::ContainerExists { .. } | Self::ProcessExists { .. } | Self::InterfaceExists { .. } => {
+                ErrorKind::AlreadyExists
+            }
+            Self::NoAnnotation { .. } | Self::NoLink { .. } | Self::NoInterface { .. } => ErrorKind::NotFound,
+            Self::UnfitLink { .. } | Self::NotOurs { .. } => ErrorKind::InvalidConfig,
+            Self::NoNetwork { .. }
+            | Self::NoHotplug { .. }
+            | Self::SandboxState { .. }
             | Self::ContainerState { .. }
             | Self::ExitUnknown { .. }
             | Self::NoStream { .. } => ErrorKind::WrongState,
@@ -148,6 +193,12 @@ impl Cause {
             | Self::NoWatches => ErrorKind::Io,
             Self::Vm(error) => of_vm(error),
             Self::Agent(error) => of_agent(error),
+            Self::Network(error) => of_network(error),
+            Self::Cni(error) => of_cni(error),
+            Self::Hook(HookError::TimedOut { .. }) => ErrorKind::Timeout,
+            Self::Hook(_) => ErrorKind::Network,
+            Self::Spawn(SpawnError::NotFound { .. }) => ErrorKind::MissingProgram,
+            Self::Spawn(_) => ErrorKind::Io,
             Self::Proxy(error) => of_proxy(error),
             Self::Shim(error) => of_shim(error),
             Self::Device(error) => of_device(error),
@@ -163,6 +214,29 @@ fn of_vm(error: &VmError) -> ErrorKind {
         VmError::NotFound { .. } => ErrorKind::MissingProgram,
         VmError::Timeout { .. } => ErrorKind::Timeout,
         _ => ErrorKind::Hypervisor,
+    }
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "whatever this error comes to name is of the last kind")]
+fn of_network(error: &NetworkError) -> ErrorKind {
+    match error {
+        NetworkError::NotANamespace { .. }
+        | NetworkError::ModelCannotServe { .. }
+        | NetworkError::UnsupportedLink { .. }
+        | NetworkError::Queues { .. } => ErrorKind::InvalidConfig,
+        _ => ErrorKind::Network,
+    }
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "whatever this error comes to name is of the last kind")]
+fn of_cni(error: &CniError) -> ErrorKind {
+    match error {
+        CniError::NoNetwork { .. }
+        | CniError::BadConf { .. }
+        | CniError::BadAttachment { .. }
+        | CniError::NoCapability { .. } => ErrorKind::InvalidConfig,
+        CniError::NoPlugin { .. } => ErrorKind::MissingProgram,
+        _ => ErrorKind::Network,
     }
 }
 

@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     path::PathBuf,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use tokio::sync::watch;
@@ -21,6 +22,8 @@ use crate::{
 
 /// Where sandboxes are kept when nothing else is said.
 const DEFAULT_ROOT: &str = "/run/virtcontainers";
+/// Longer than any stop takes that goes well.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Configures a [`Runtime`]. Everything has a default.
 #[derive(Debug, Default)]
@@ -33,6 +36,7 @@ pub struct RuntimeBuilder {
     connector: Option<Arc<dyn AgentConnector>>,
     helper_program: Option<PathBuf>,
     faults: FaultPlan,
+    patience: Option<Duration>,
 }
 
 impl RuntimeBuilder {
@@ -72,6 +76,13 @@ impl RuntimeBuilder {
     /// Without it, `vc-helper` is looked for beside this process's program and on `PATH`; `virtc` is its own.
     pub fn helper_program(mut self, program: impl Into<PathBuf>) -> Self {
         self.helper_program = Some(program.into());
+        self
+    }
+
+    /// How long a verb may go on whose caller has left: a stop is to be brought to its end, but one that hangs must not
+    /// keep the sandbox for ever. Two minutes without it. A create and a run are undone at once.
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = Some(patience);
         self
     }
 
@@ -121,6 +132,7 @@ impl RuntimeBuilder {
             helper_program: self.helper_program,
             host,
             faults: self.faults,
+            patience: self.patience.unwrap_or(PATIENCE),
             process,
             handles: Mutex::new(HashMap::new()),
             at_work: watch::Sender::new(()),

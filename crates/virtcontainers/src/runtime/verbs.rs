@@ -3,6 +3,7 @@
 use oci_spec::runtime::LinuxResources;
 use virtcontainers_types::{
     ContainerId, SandboxId,
+    net::{Interface, Route},
     stats::{ContainerStats, SandboxStats},
 };
 
@@ -13,7 +14,7 @@ use crate::{
     error::Error,
     process::Process,
     ps::{ProcessList, ProcessListOptions},
-    sandbox::{DeleteMode, Sandbox, StopMode, create, list},
+    sandbox::{DeleteMode, NetworkChanges, Sandbox, StopMode, create, list},
     signal::{KillScope, Signal},
     status::{ContainerStatus, SandboxStatus},
 };
@@ -281,5 +282,53 @@ impl Runtime {
     /// As there.
     pub async fn wait_container(&self, sandbox: &SandboxId, id: &ContainerId) -> Result<i32, Error> {
         self.handle(sandbox).container(id).wait().await
+    }
+
+    /// Plugs an interface into a sandbox that runs: see [`Sandbox::add_interface`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn add_interface(&self, id: &SandboxId, interface: Interface) -> Result<Interface, Error> {
+        self.handle(id).add_interface(interface).await
+    }
+
+    /// Unplugs an interface of a sandbox that runs: see [`Sandbox::remove_interface`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn remove_interface(&self, id: &SandboxId, name: &str) -> Result<(), Error> {
+        self.handle(id).remove_interface(name).await
+    }
+
+    /// The interfaces of a sandbox's guest: see [`Sandbox::list_interfaces`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn list_interfaces(&self, id: &SandboxId) -> Result<Vec<Interface>, Error> {
+        self.handle(id).list_interfaces().await
+    }
+
+    /// Sets the routes of a sandbox's guest: see [`Sandbox::update_routes`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn update_routes(&self, id: &SandboxId, routes: Vec<Route>) -> Result<Vec<Route>, Error> {
+        self.handle(id).update_routes(routes).await
+    }
+
+    /// The routes of a sandbox's guest: see [`Sandbox::list_routes`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn list_routes(&self, id: &SandboxId) -> Result<Vec<Route>, Error> {
+        self.handle(id).list_routes().await
+    }
+
+    /// Brings a sandbox's guest in step with its network namespace: see [`Sandbox::sync_network`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn sync_network(&self, id: &SandboxId) -> Result<NetworkChanges, Error> {
+        self.handle(id).sync_network().await
     }
 }

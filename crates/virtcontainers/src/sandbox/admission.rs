@@ -22,7 +22,8 @@ impl SandboxRecord {
             Admission::Act => Ok(Todo::Act),
             Admission::Done => Ok(Todo::Nothing),
             Admission::Refuse(remedy) => {
-                Err(Cause::SandboxState { id: self.id.clone(), state, verb, remedy }.into())
+                let why = self.phase.reason().map(|reason| format!(" ({reason})")).unwrap_or_default();
+                Err(Cause::SandboxState { id: self.id.clone(), state, why, verb, remedy }.into())
             }
         }
     }
@@ -48,7 +49,8 @@ impl SandboxRecord {
     /// The machine of a sandbox that has one.
     pub(crate) fn machine(&self) -> Result<&Machine, Error> {
         self.phase.machine().ok_or_else(|| {
-            let how = self.phase.reason().unwrap_or("it was stopped").to_owned();
+            let how =
+                self.phase.reason().map_or_else(|| "it was stopped".to_owned(), |reason| reason.to_string());
             Cause::GuestGone { id: self.id.clone(), how, when: "before this call" }.into()
         })
     }

@@ -10,8 +10,8 @@ use virtcontainers_agent_client::proxy::{self, ProxyChoice};
 use virtcontainers_agent_protocol::{guest_paths, kernel_parameters, ports};
 use virtcontainers_device::{Share as SharedTree, vhost_vsock, virtiofsd};
 use virtcontainers_hypervisor::{
-    Accelerator, AgentChannel, Boot, HostFacts, Memory, RootImage, Share, VmSpec, choose_accelerator,
-    qemu::Qemu,
+    Accelerator, AgentChannel, Boot, HostFacts, Hypervisor, InvalidSpec, LaunchPlan, Memory, Nic, NicBackend,
+    RootImage, Share, VmError, VmSpec, choose_accelerator, qemu::Qemu,
 };
 use virtcontainers_sys::cpu::{self, CpuFacts};
 use virtcontainers_types::{AgentKind, HypervisorKind, KernelParam, MachineType, MiB, SharedFs, Transport};
@@ -21,6 +21,9 @@ use crate::{
     error::{Cause, Error},
     runtime::Runtime,
 };
+
+/// How many devices a sandbox with a network takes while it runs, unless it says so itself.
+const HOTPLUG_SLOTS: u32 = 8;
 
 /// What a sandbox needs on the host before its machine can be launched, all decided.
 #[derive(Debug)]
@@ -161,11 +164,13 @@ pub(super) fn vm_spec(
     spec: &SandboxSpec,
     layout: &Layout,
     announce: Option<u32>,
+    nics: &[Nic],
 ) -> Result<VmSpec, Error> {
     let config = spec.config();
     let hypervisor = &config.hypervisor_config;
     let mapped_by_daemons = matches!(layout.stream, Stream::Hybrid { .. })
-        || matches!(layout.share, Some(Served::Virtiofsd { .. }));
+        || matches!(layout.share, Some(Served::Virtiofsd { .. }))
+        || nics.iter().any(|nic| matches!(nic.backend, NicBackend::VhostUser { .. }));
     let root = match (&hypervisor.image_path, &hypervisor.initrd_path) {
         (Some(image), _) => RootImage::Image(image.clone()),
         (None, initrd) => RootImage::Initrd(initrd.clone().unwrap_or_default()),
@@ -199,11 +204,39 @@ pub(super) fn vm_spec(
         },
         channel: layout.stream.channel(),
         shares: shares(runtime, spec, layout),
+        nics: nics.to_vec(),
+        hotplug_slots: hotplug_slots(config),
         entropy: Some(hypervisor.entropy_source.clone().unwrap_or_else(|| "/dev/urandom".into())),
         seccomp: hypervisor.seccomp,
         debug: hypervisor.debug,
         extra_params: hypervisor.hypervisor_params.clone(),
     })
+}
+
+/// How many devices can be plugged into the machine while it runs. Each costs the guest time at boot, so a sandbox
+/// without a network, which has no use for them, has none unless they are asked for.
+fn hotplug_slots(config: &SandboxConfig) -> u32 {
+    match config.hypervisor_config.pcie_root_port {
+        0 if config.network_config.has_namespace() => HOTPLUG_SLOTS,
+        asked => asked,
+    }
+}
+
+/// The launch of a machine. Slots that were not asked for make room for interfaces that were.
+pub(super) fn plan(
+    hypervisor: &dyn Hypervisor,
+    mut spec: VmSpec,
+    config: &SandboxConfig,
+) -> Result<LaunchPlan, VmError> {
+    match hypervisor.plan(&spec) {
+        Err(VmError::Invalid(InvalidSpec::TooManyNics { most, .. }))
+            if config.hypervisor_config.pcie_root_port == 0 && most >= spec.nics.len() =>
+        {
+            spec.hotplug_slots = u32::try_from(most - spec.nics.len()).unwrap_or(0);
+            hypervisor.plan(&spec)
+        }
+        planned => planned,
+    }
 }
 
 /// The rate of the host's time stamp counter: as the kernel tells it, or measured where a machine cannot do without.

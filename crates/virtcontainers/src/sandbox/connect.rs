@@ -10,7 +10,7 @@ use virtcontainers_agent_client::{
     proxy::{self, ProxyOptions},
 };
 use virtcontainers_agent_protocol::transport::AgentAddress;
-use virtcontainers_hypervisor::{Vm, VmExit};
+use virtcontainers_hypervisor::{Vm, VmError, VmExit};
 use virtcontainers_types::{ProxyKind, Transport};
 
 use super::{
@@ -82,6 +82,42 @@ pub(super) async fn handshake(
     };
     let greeted = supports.carry(greet, "before its agent answered").await;
     greeted.map_err(|error| error.with_console(vm.console().lines(super::CONSOLE_LINES)))
+}
+
+/// Launches a VMM among its helpers. One that fails meanwhile ends the launch and is what the error speaks of: a VMM that
+/// loses it only says that a socket broke. One that ends well may just have followed its VMM.
+pub(super) async fn launch_among<T>(
+    shared: &Shared,
+    helpers: &mut [Helper],
+    launch: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    let when = "while the virtual machine was started";
+    let mut launch = std::pin::pin!(launch);
+    let mut lost = std::pin::pin!(helper::first_end(helpers));
+    tokio::select! {
+        biased;
+        helper = &mut lost => {
+            if !helper.failed && let Ok(launched) = tokio::time::timeout(LAST_BREATH, launch).await {
+                return launched;
+            }
+            Err(helper.into_error(shared, when))
+        }
+        launched = &mut launch => match launched {
+            Err(error) if is_sudden_end(&error) => {
+                // The helper's end may be seen a moment after that of the VMM, which it caused.
+                match tokio::time::timeout(LAST_BREATH, lost).await {
+                    Ok(helper) if helper.failed => Err(helper.into_error(shared, when)),
+                    Ok(_) | Err(_) => Err(error),
+                }
+            }
+            launched => launched,
+        },
+    }
+}
+
+/// Whether a VMM ended under its launch.
+fn is_sudden_end(error: &Error) -> bool {
+    matches!(error.cause(), Cause::Vm(VmError::ExitedEarly { .. } | VmError::Control { .. }))
 }
 
 /// What a sandbox that comes to be stands on.

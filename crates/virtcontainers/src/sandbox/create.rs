@@ -2,14 +2,16 @@
 
 mod birth;
 mod build;
+mod network;
 
-use std::sync::Arc;
+use std::{panic::AssertUnwindSafe, sync::Arc};
 
+use futures::FutureExt as _;
 use tokio::sync::oneshot;
 use virtcontainers_store::{Cause as Ended, Transaction, Unwound, transact};
 
 use self::birth::Birth;
-use super::{DeleteMode, Release, Sandbox, SandboxPhase, SandboxRecord, start};
+use super::{DeleteMode, Release, Sandbox, SandboxPhase, SandboxRecord, network::NetworkState, start};
 use crate::{
     config::{SandboxConfig, SandboxSpec},
     drive::to_the_end,
@@ -62,7 +64,10 @@ async fn run_for(
     let started = tokio::select! {
         biased;
         _ = &mut caller_gone => Err(abandoned()),
-        started = start::start(Arc::clone(sandbox.shared())) => started,
+        started = AssertUnwindSafe(start::start(Arc::clone(sandbox.shared()))).catch_unwind() => {
+            // What was created must not stay because of a bug in what follows.
+            started.unwrap_or_else(|_panic| Err(Cause::Interrupted("start sandbox panicked".to_owned()).into()))
+        }
     };
     match started {
         Ok(()) => Ok(sandbox),
@@ -96,6 +101,7 @@ fn record_of(runtime: &Runtime, spec: &SandboxSpec) -> SandboxRecord {
         config: spec.config().clone(),
         transport: None,
         phase: SandboxPhase::Creating { by: runtime.process() },
+        network: NetworkState::default(),
         resources: Vec::new(),
     }
 }

@@ -15,6 +15,7 @@ use super::{
 use crate::{
     error::{Cause, Error},
     runtime::Runtime,
+    status::StatusReason,
 };
 
 /// The program that is every helper of ours, where it is a program of its own.
@@ -46,6 +47,19 @@ pub(crate) fn helper_program(
     Ok(found.ok_or(missing)?)
 }
 
+/// `virtc`: this process's own program, the one beside it, or the one on `PATH`.
+pub(super) fn tool() -> Option<PathBuf> {
+    let beside = std::env::current_exe().ok().and_then(|this| Some(this.parent()?.join(TOOL)));
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let on_path = std::env::split_paths(&path).map(|dir| dir.join(TOOL));
+    beside.into_iter().chain(on_path).find(|program| is_program(program))
+}
+
+/// Whether a program is the small one, which has nothing of this library in it.
+pub(super) fn is_small(program: &Path) -> bool {
+    program.file_name().is_some_and(|name| name == PROGRAM)
+}
+
 fn is_program(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt as _;
     path.metadata().is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
@@ -68,6 +82,8 @@ pub(super) struct Ended {
     how: String,
     /// Whether a signal ended it: then it did not just follow its VMM.
     pub(super) by_signal: bool,
+    /// Whether it is known to have failed, by a signal or an exit code.
+    pub(super) failed: bool,
 }
 
 impl Helper {
@@ -92,8 +108,9 @@ impl Helper {
             Child::Proxy(proxy) => proxy.exited().await.map_err(|error| error.to_string()),
         };
         let by_signal = status.as_ref().is_ok_and(|status| status.code().is_none());
+        let failed = status.as_ref().is_ok_and(|status| !status.success());
         let how = status.map_or_else(|error| error, describe_exit);
-        Ended { role: self.role, how, by_signal }
+        Ended { role: self.role, how, by_signal, failed }
     }
 }
 
@@ -118,8 +135,7 @@ pub(super) async fn first_end(helpers: &mut [Helper]) -> Ended {
 
 /// Resolves when the first of a sandbox's recorded helpers has ended.
 pub(super) async fn first_loss(record: &SandboxRecord) -> Ended {
-    let watches: Vec<_> =
-        record.resources.iter().filter_map(Resource::daemon).map(|helper| Box::pin(loss(helper))).collect();
+    let watches: Vec<_> = props(record).map(|helper| Box::pin(loss(helper))).collect();
     if watches.is_empty() {
         return std::future::pending().await;
     }
@@ -144,19 +160,30 @@ async fn unwatchable(role: Role, error: &std::io::Error) -> Ended {
 }
 
 fn unseen(role: Role) -> Ended {
-    Ended { role, how: "nobody saw how".to_owned(), by_signal: false }
+    Ended { role, how: "nobody saw how".to_owned(), by_signal: false, failed: false }
 }
 
-/// The first helper on record that is dead.
+/// The helpers on record that the machine cannot do without. The network monitor is none of them.
+fn props(record: &SandboxRecord) -> impl Iterator<Item = (Role, ProcessRef)> {
+    record.resources.iter().filter_map(Resource::daemon).filter(|(role, _)| *role != Role::Netmon)
+}
+
+/// The first helper on record that is dead and that the machine cannot do without.
 pub(super) fn dead(record: &SandboxRecord) -> Option<Ended> {
-    let dead = record.resources.iter().filter_map(Resource::daemon).find(|(_, process)| !process.is_alive());
-    dead.map(|(role, _)| unseen(role))
+    props(record).find(|(_, process)| !process.is_alive()).map(|(role, _)| unseen(role))
 }
 
 /// What status tells of a sandbox that runs on without one of its helpers.
-pub(super) fn reason(record: &SandboxRecord) -> Option<String> {
-    dead(record).map(|ended| {
-        let role = ended.role.as_str();
-        format!("its helper process {role} died, see {role}.log in its directory")
-    })
+pub(super) fn reason(record: &SandboxRecord) -> Option<StatusReason> {
+    let mut helpers = record.resources.iter().filter_map(Resource::daemon);
+    let dead = helpers.find(|(_, process)| !process.is_alive());
+    dead.map(|(role, _)| StatusReason::HelperDied { role: role.as_str() })
+}
+
+/// The role of a dead helper whose loss is the end of the machine: the guest's device waits for it for ever, and another
+/// process cannot take its place. A proxy, a shim and a network monitor can be started anew.
+pub(super) fn lost(record: &SandboxRecord) -> Option<Role> {
+    let vital = |role: &Role| matches!(role, Role::Virtiofsd | Role::VsockDaemon);
+    let mut helpers = record.resources.iter().filter_map(Resource::daemon).filter(|(role, _)| vital(role));
+    helpers.find(|(_, process)| !process.is_alive()).map(|(role, _)| role)
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use virtcontainers_hypervisor::VmState;
 
 use super::{SandboxPhase, Session, Shared, Todo};
-use crate::{error::Error, state::SandboxOperation};
+use crate::{container::create::pass, error::Error, state::SandboxOperation};
 
 pub(super) async fn pause(shared: Arc<Shared>) -> Result<(), Error> {
     let mut session = Session::open(&shared).await?;
@@ -16,7 +16,8 @@ pub(super) async fn pause(shared: Arc<Shared>) -> Result<(), Error> {
         return Ok(());
     }
     let machine = session.record.machine()?.clone();
-    session.vm().await?.pause().await?;
+    let vm = session.vm().await?;
+    pass(&session.runtime().faults(), "pause machine", vm.pause()).await?;
     session.record.phase = SandboxPhase::Paused(machine);
     session.save()
 }
@@ -28,7 +29,8 @@ pub(super) async fn resume(shared: Arc<Shared>) -> Result<(), Error> {
         return Ok(());
     }
     let machine = session.record.machine()?.clone();
-    session.vm().await?.resume().await?;
+    let vm = session.vm().await?;
+    pass(&session.runtime().faults(), "resume machine", vm.resume()).await?;
     session.record.phase = SandboxPhase::Running(machine);
     session.save()
 }

@@ -6,8 +6,12 @@ use virtcontainers_hypervisor::VmRecord;
 use virtcontainers_sys::process::ProcessRef;
 use virtcontainers_types::{SandboxId, SandboxState, Transport};
 
-use super::resource::Resource;
-use crate::{config::SandboxConfig, time::Timestamp};
+use super::{
+    helper,
+    network::NetworkState,
+    resource::{Resource, Role},
+};
+use crate::{config::SandboxConfig, status::StatusReason, time::Timestamp};
 
 /// The record of a sandbox. Its containers have records of their own.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -21,6 +25,9 @@ pub(crate) struct SandboxRecord {
     /// The stream to the agent that was chosen.
     pub(crate) transport: Option<Transport>,
     pub(crate) phase: SandboxPhase,
+    /// What the guest was told of its network.
+    #[serde(default, skip_serializing_if = "NetworkState::is_empty")]
+    pub(crate) network: NetworkState,
     /// What is to be released when the sandbox goes, in the order in which it was acquired. Each is written here
     /// before it is acquired.
     pub(crate) resources: Vec<Resource>,
@@ -59,8 +66,28 @@ pub(crate) enum Ending {
     Asked,
     /// Its VMM was found dead.
     Died,
+    /// A helper process that it cannot do without was found dead. Its VMM may run on, to no purpose.
+    HelperDied(Role),
     /// The create that was to make it did not finish.
     NeverBorn,
+}
+
+impl SandboxRecord {
+    /// The phase as the host shows it: a machine whose VMM has died is stopped, whatever the record says, and so is one
+    /// that has lost a daemon which cannot be put back, and one whose creator has died.
+    pub(crate) fn observed(&self) -> SandboxPhase {
+        match self.phase.machine() {
+            Some(machine) if !machine.is_alive() => SandboxPhase::Stopped(Ending::Died),
+            Some(_) => match helper::lost(self) {
+                Some(role) => SandboxPhase::Stopped(Ending::HelperDied(role)),
+                None => self.phase.clone(),
+            },
+            None if matches!(self.phase, SandboxPhase::Creating { by } if !by.is_alive()) => {
+                SandboxPhase::Stopped(Ending::NeverBorn)
+            }
+            None => self.phase.clone(),
+        }
+    }
 }
 
 impl SandboxPhase {
@@ -82,23 +109,12 @@ impl SandboxPhase {
         }
     }
 
-    /// The phase as the host shows it: a machine whose VMM has died is stopped, whatever the record says, and so is one
-    /// whose creator has died.
-    pub(crate) fn observed(&self) -> Self {
-        match self.machine() {
-            Some(machine) if !machine.is_alive() => Self::Stopped(Ending::Died),
-            None if matches!(self, Self::Creating { by } if !by.is_alive()) => {
-                Self::Stopped(Ending::NeverBorn)
-            }
-            Some(_) | None => self.clone(),
-        }
-    }
-
     /// Why it is stopped, where nobody asked for it.
-    pub(crate) const fn reason(&self) -> Option<&'static str> {
+    pub(crate) const fn reason(&self) -> Option<StatusReason> {
         match self {
-            Self::Stopped(Ending::Died) => Some("its virtual machine died"),
-            Self::Stopped(Ending::NeverBorn) => Some("its create did not finish"),
+            Self::Stopped(Ending::Died) => Some(StatusReason::MachineDied),
+            Self::Stopped(Ending::HelperDied(role)) => Some(StatusReason::HelperDied { role: role.as_str() }),
+            Self::Stopped(Ending::NeverBorn) => Some(StatusReason::CreateUnfinished),
             Self::Stopped(Ending::Asked)
             | Self::Creating { .. }
             | Self::Ready(_)

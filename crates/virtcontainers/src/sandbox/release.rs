@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    path::Path,
     sync::{
         Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
@@ -13,12 +14,16 @@ use async_trait::async_trait;
 use virtcontainers_agent_client::{Agent, AgentErrorKind};
 use virtcontainers_device::{DaemonRecord, DaemonRole, Share};
 use virtcontainers_hypervisor::{Shutdown, Vm, VmError, VmRecord};
+use virtcontainers_network::NetNs;
 use virtcontainers_store::{ReleaseError, Releaser};
 use virtcontainers_sys::process::{ProcessRef, Signal};
 use virtcontainers_types::{HypervisorKind, SandboxId};
 
-use super::resource::{Resource, Role};
-use crate::{container::shim, error::Error, runtime::Runtime};
+use super::{
+    network,
+    resource::{Resource, Role},
+};
+use crate::{config::CniConfig, container::shim, error::Error, runtime::Runtime};
 
 /// How long a killed process may take to be gone.
 const KILL_TIME: Duration = Duration::from_secs(5);
@@ -34,20 +39,29 @@ pub(crate) struct Release {
     pub(super) vm: OnceLock<Arc<dyn Vm>>,
     /// The agent, where containers are to be removed from a guest that stays.
     pub(super) agent: OnceLock<Arc<dyn Agent>>,
+    /// The machine, where interfaces are to be unplugged from one that stays.
+    pub(super) staying: OnceLock<Arc<dyn Vm>>,
     /// Whether the virtio-fs daemon is one process, with nobody of its own to outlive it.
     alone: AtomicBool,
 }
 
 impl Release {
     pub(crate) fn new(runtime: &Runtime, id: &SandboxId, hypervisor: HypervisorKind) -> Self {
-        let (vm, agent) = (OnceLock::new(), OnceLock::new());
+        let (vm, agent, staying) = Default::default();
         let alone = AtomicBool::new(false);
-        Self { runtime: runtime.clone(), id: id.clone(), hypervisor, vm, agent, alone }
+        Self { runtime: runtime.clone(), id: id.clone(), hypervisor, vm, agent, staying, alone }
     }
 
     pub(crate) fn with_agent(self, agent: Arc<dyn Agent>) -> Self {
         // Made just now, so the place is empty.
         self.agent.set(agent).ok();
+        self
+    }
+
+    /// For interfaces of a machine that stays.
+    pub(super) fn with_machine(self, vm: Arc<dyn Vm>) -> Self {
+        // Made just now, so the place is empty.
+        self.staying.set(vm).ok();
         self
     }
 
@@ -100,7 +114,7 @@ impl Release {
                 Ok(shim::end(shims, SHIM_TIME).await?)
             }
             (None, _) => Ok(virtcontainers_device::stop_marked(&mark, Duration::ZERO).await?),
-            (Some(process), Role::Vmm) => Ok(kill(process).await?),
+            (Some(process), Role::Vmm | Role::Netmon) => Ok(kill(process).await?),
             (Some(process), Role::Proxy) => {
                 kill(process).await?;
                 // Another may have been started in its place, and not been recorded.
@@ -121,6 +135,13 @@ impl Release {
                 Ok(virtcontainers_device::stop_marked(&mark, Duration::ZERO).await?)
             }
         }
+    }
+
+    /// Has the plugins undo what they did; they are found by what was noted when they were called.
+    async fn leave_cni(&self, config: &CniConfig, netns: &Path) -> Result<(), ReleaseError> {
+        let dir = self.runtime.sandbox_dir(&self.id);
+        let (cni, attachment) = network::cni(&self.id, &dir, config, netns);
+        Ok(cni.del(&config.network, &attachment).await?)
     }
 
     /// Takes a container out of the guest, if the guest stays and knows it.
@@ -145,6 +166,10 @@ impl Release {
 impl Releaser<Resource> for Release {
     async fn release(&self, resource: &Resource) -> Result<(), ReleaseError> {
         match resource {
+            Resource::Netns { path, owned: true } => Ok(NetNs::remove(path)?),
+            Resource::Netns { owned: false, .. } => Ok(()),
+            Resource::Cni { config, netns } => self.leave_cni(config, netns).await,
+            Resource::Endpoint(card) => card.release(self.staying.get().map(AsRef::as_ref)).await,
             Resource::Share => Ok(self.share().remove()?),
             Resource::Container { id } => {
                 self.remove_from_guest(id).await?;
@@ -171,8 +196,16 @@ async fn kill(process: ProcessRef) -> io::Result<()> {
 
 /// Releases whatever can be found of a sandbox whose record cannot be read: marked processes and mounts.
 pub(super) async fn salvage(runtime: &Runtime, id: &SandboxId) -> Result<(), Error> {
+    end_marked(runtime, id).await?;
+    let dir = runtime.sandbox_dir(id);
+    NetNs::remove(&network::own_netns(&dir))?;
+    Ok(Share::new(&dir).remove()?)
+}
+
+/// Ends every process that carries the sandbox's mark.
+pub(super) async fn end_marked(runtime: &Runtime, id: &SandboxId) -> Result<(), Error> {
     for role in Role::ALL {
         virtcontainers_device::stop_marked(&role.mark(runtime.root(), id), Duration::ZERO).await?;
     }
-    Ok(Share::new(&runtime.sandbox_dir(id)).remove()?)
+    Ok(())
 }

@@ -1,6 +1,6 @@
 //! What a sandbox holds on the host, described so that whoever reads the record can release it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use virtcontainers_agent_client::{proxy, shim};
@@ -9,10 +9,23 @@ use virtcontainers_hypervisor::VmRecord;
 use virtcontainers_sys::process::{Mark, ProcessRef};
 use virtcontainers_types::{ContainerId, SandboxId};
 
+use super::network::Card;
+use crate::config::CniConfig;
+
 /// Something to be released. Each is recorded before it is acquired, so it may never have come to be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) enum Resource {
+    /// The network namespace.
+    Netns {
+        path: PathBuf,
+        /// Whether it goes with the sandbox; otherwise it is its maker's.
+        owned: bool,
+    },
+    /// A CNI network, added to the namespace.
+    Cni { config: Box<CniConfig>, netns: PathBuf },
+    /// An interface of the machine, and what joins it to a link of the namespace.
+    Endpoint(Box<Card>),
     /// The shared directory: mounts below the sandbox's directory.
     Share,
     /// A container's files in the shared directory, and the container in the guest.
@@ -44,12 +57,14 @@ pub(crate) enum Role {
     Proxy,
     /// A process that stands for one in the guest. All of a sandbox's carry the same mark.
     Shim,
+    /// The process that watches the network namespace.
+    Netmon,
 }
 
 impl Role {
     /// Every role, for finding a sandbox's processes without a record.
-    pub(crate) const ALL: [Self; 5] =
-        [Self::Vmm, Self::Virtiofsd, Self::VsockDaemon, Self::Proxy, Self::Shim];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Netmon, Self::Vmm, Self::Virtiofsd, Self::VsockDaemon, Self::Proxy, Self::Shim];
 
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
@@ -58,6 +73,7 @@ impl Role {
             Self::VsockDaemon => DaemonRole::VhostVsock.as_str(),
             Self::Proxy => proxy::ROLE,
             Self::Shim => shim::ROLE,
+            Self::Netmon => "netmon",
         }
     }
 
@@ -72,7 +88,12 @@ impl Resource {
     pub(crate) const fn role(&self) -> Option<Role> {
         match self {
             Self::Daemon { role, .. } => Some(*role),
-            Self::Share | Self::Container { .. } | Self::Machine { .. } => None,
+            Self::Netns { .. }
+            | Self::Cni { .. }
+            | Self::Endpoint(_)
+            | Self::Share
+            | Self::Container { .. }
+            | Self::Machine { .. } => None,
         }
     }
 
@@ -80,7 +101,12 @@ impl Resource {
     pub(crate) fn vmm(&self) -> Option<ProcessRef> {
         match self {
             Self::Machine { vm } => vm.as_ref().and_then(|vm| vm.process),
-            Self::Share | Self::Container { .. } | Self::Daemon { .. } => None,
+            Self::Netns { .. }
+            | Self::Cni { .. }
+            | Self::Endpoint(_)
+            | Self::Share
+            | Self::Container { .. }
+            | Self::Daemon { .. } => None,
         }
     }
 
@@ -89,6 +115,9 @@ impl Resource {
         match self {
             Self::Daemon { role, process: Some(process) } => Some((*role, *process)),
             Self::Daemon { process: None, .. }
+            | Self::Netns { .. }
+            | Self::Cni { .. }
+            | Self::Endpoint(_)
             | Self::Share
             | Self::Container { .. }
             | Self::Machine { .. } => None,
@@ -100,6 +129,28 @@ impl Resource {
         self.daemon().filter(|(_, process)| process.is_alive())
     }
 
+    /// The interface.
+    pub(crate) fn card(&self) -> Option<&Card> {
+        if let Self::Endpoint(card) = self { Some(card) } else { None }
+    }
+
+    /// The interface, to be changed.
+    pub(crate) fn card_mut(&mut self) -> Option<&mut Card> {
+        if let Self::Endpoint(card) = self { Some(card) } else { None }
+    }
+
+    /// Whether it stays when the sandbox is stopped: what fills the namespace is asked for once in a sandbox's life.
+    pub(crate) const fn outlives_machine(&self) -> bool {
+        match self {
+            Self::Netns { .. } | Self::Cni { .. } => true,
+            Self::Endpoint(_)
+            | Self::Share
+            | Self::Container { .. }
+            | Self::Daemon { .. }
+            | Self::Machine { .. } => false,
+        }
+    }
+
     /// Whether it is the living process of a role.
     pub(crate) fn is_alive(&self, role: Role) -> bool {
         self.living_daemon().is_some_and(|(found, _)| found == role)
@@ -109,6 +160,9 @@ impl Resource {
 impl virtcontainers_store::Resource for Resource {
     fn label(&self) -> String {
         match self {
+            Self::Netns { path, .. } => format!("network namespace {}", path.display()),
+            Self::Cni { config, .. } => format!("CNI network {}", config.network),
+            Self::Endpoint(card) => format!("network interface {}", card.link()),
             Self::Share => "the shared directory".to_owned(),
             Self::Container { id } => format!("container {id}"),
             Self::Daemon { role, process: None } => format!("process {}", role.as_str()),

@@ -67,11 +67,16 @@ impl Session {
         }
     }
 
+    /// As [`Session::open`], without any wait for who has the sandbox.
+    pub(super) async fn open_idle(shared: &Arc<Shared>) -> Result<Self, Error> {
+        Self::open_with(shared, Duration::ZERO).await
+    }
+
     async fn open_with(shared: &Arc<Shared>, patience: Duration) -> Result<Self, Error> {
         let _at_work = shared.runtime().at_work();
         let (live, lease) = Self::seize(shared, patience).await?;
         let mut record: SandboxRecord = shared.runtime().store().load_as(shared.id())?;
-        record.phase = record.phase.observed();
+        record.phase = record.observed();
         let mut session = Self { shared: Arc::clone(shared), live, lease, record, agent: None, _at_work };
         session.forget_strangers();
         Ok(session)
@@ -130,6 +135,11 @@ impl Session {
 
     pub(crate) fn save_container(&self, record: &ContainerRecord) -> Result<(), Error> {
         Ok(self.runtime().store().save_container_as(&self.lease, &record.id, record)?)
+    }
+
+    /// As [`Session::save_container`], for what need not outlive the kernel.
+    pub(crate) fn note_container(&self, record: &ContainerRecord) -> Result<(), Error> {
+        Ok(self.runtime().store().note_container_as(&self.lease, &record.id, record)?)
     }
 
     /// The virtual machine, reattached to if need be.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Session, Shared, Todo};
 use crate::{
-    container::{self, ContainerRecord},
+    container::{self, ContainerRecord, create::pass},
     error::Error,
     sandbox::SandboxPhase,
     state::{Admission, ContainerOperation, SandboxOperation, admit_container},
@@ -25,7 +25,8 @@ pub(super) async fn start(shared: Arc<Shared>) -> Result<(), Error> {
     }
     let machine = session.record.machine()?.clone();
     session.record.phase = SandboxPhase::Running(machine);
-    session.save()
+    let save = async { session.save() };
+    pass(&session.runtime().faults(), "save", save).await
 }
 
 /// Whether a container is yet to be started. Those of an earlier start that went half-way run, or have ended.

@@ -1,6 +1,7 @@
 //! Status: the record, set against what the host shows. No lease, no dialling.
 
 use virtcontainers_store::{Listed, StoreExt as _};
+use virtcontainers_sys::process::ProcessRef;
 use virtcontainers_types::SandboxId;
 
 use super::{Resource, SandboxRecord, helper};
@@ -19,7 +20,7 @@ pub(crate) fn status(runtime: &Runtime, id: &SandboxId) -> Result<SandboxStatus,
 
 /// The status of a sandbox whose record is at hand.
 pub(super) fn whole(runtime: &Runtime, record: SandboxRecord) -> Result<SandboxStatus, Error> {
-    let (id, phase) = (record.id.clone(), record.phase.observed());
+    let (id, phase) = (record.id.clone(), record.observed());
     let mut containers = Vec::new();
     let mut broken_containers = Vec::new();
     for Listed { name, record } in runtime.store().list_containers_as::<ContainerRecord>(&record.id)? {
@@ -28,7 +29,7 @@ pub(super) fn whole(runtime: &Runtime, record: SandboxRecord) -> Result<SandboxS
             Err(error) => broken_containers.push(BrokenContainer { name, reason: chain(&error) }),
         }
     }
-    let vmm = phase.machine().and_then(|machine| machine.vm.process);
+    let vmm = record.phase.machine().and_then(|machine| machine.vm.process).filter(ProcessRef::is_alive);
     let helper = |resource: &Resource| {
         let (role, process) = resource.living_daemon()?;
         Some(HelperProcess { role: role.as_str().to_owned(), pid: process.pid })
@@ -37,7 +38,7 @@ pub(super) fn whole(runtime: &Runtime, record: SandboxRecord) -> Result<SandboxS
         state: phase.state(),
         reason: match phase.machine() {
             Some(_) => helper::reason(&record),
-            None => phase.reason().map(str::to_owned),
+            None => phase.reason(),
         },
         hypervisor: record.config.hypervisor_type,
         agent: record.config.agent_type,

@@ -11,7 +11,7 @@ use virtcontainers_types::{ContainerId, ContainerState, ExecId, SandboxState};
 
 use super::{Ending, Live, Release, Resource, SandboxPhase, SandboxRecord, Session, Shared, StopMode, Todo};
 use crate::{
-    container::shim,
+    container::{create::pass, shim},
     error::{Cause, Error, chain},
     runtime::Runtime,
     signal::Signal,
@@ -34,7 +34,7 @@ pub(super) async fn stop(shared: Arc<Shared>, mode: StopMode) -> Result<(), Erro
         StopMode::Force => Session::open_by_force(&shared).await?,
     };
     if session.record.admit(SandboxOperation::Stop, "stop")? == Todo::Nothing
-        && session.record.resources.is_empty()
+        && session.record.resources.iter().all(Resource::outlives_machine)
     {
         return Ok(());
     }
@@ -88,7 +88,9 @@ async fn say_farewell(session: &mut Session) {
         Err(_elapsed) => return tracing::debug!("the agent cannot be reached in time"),
     };
     end_containers(session, agent.as_ref()).await;
-    if !matches!(timeout(FAREWELL, agent.destroy_sandbox()).await, Ok(Ok(()))) {
+    let faults = session.runtime().faults();
+    let farewell = pass(&faults, "take leave of guest", agent.destroy_sandbox());
+    if !matches!(timeout(FAREWELL, farewell).await, Ok(Ok(()))) {
         tracing::debug!("the agent did not take leave");
     }
     if let Ok(vm) = session.vm().await
@@ -187,12 +189,15 @@ async fn release(session: Session, ending: Ending, afterwards: Afterwards) -> Re
     release.strike(&held);
     let end = End { runtime: runtime.clone(), lease, record, ending, afterwards, _live: live };
     let mut transaction = Transaction::adopt(end, Arc::new(release) as _, held).with_faults(runtime.faults());
-    let failures = transaction.unwind().await;
-    let (end, held) = transaction.commit();
+    let failures = match afterwards {
+        Afterwards::Kept => transaction.release_where(|resource| !resource.outlives_machine()).await,
+        Afterwards::Forgotten => transaction.unwind().await,
+    };
+    let (end, _held) = transaction.commit();
     if failures.is_empty() {
         return Ok(end.lease);
     }
-    let (id, left) = (shared.id().clone(), held.len());
+    let (id, left) = (shared.id().clone(), failures.len());
     Err(Error::from(Cause::NotReleased { id, left }).with_undo(failures.iter().map(|error| chain(error))))
 }
 

@@ -59,7 +59,7 @@ impl Visit {
 
     pub(super) fn look(shared: &Arc<Shared>) -> Result<Self, Error> {
         let mut record: SandboxRecord = shared.runtime().store().load_as(shared.id())?;
-        record.phase = record.phase.observed();
+        record.phase = record.observed();
         Ok(Self { shared: Arc::clone(shared), record })
     }
 

@@ -1,6 +1,8 @@
 //! What tests with a real virtual machine share: a root directory, a root filesystem of busybox, the guest image, and the
 //! turn of each test.
 
+#![allow(dead_code, reason = "each test program uses its part of it")]
+
 use std::{
     fs,
     os::unix::fs::symlink,
@@ -11,16 +13,34 @@ use tokio::{
     io::AsyncReadExt as _,
     sync::{Mutex, MutexGuard},
 };
-use virtcontainers::{ContainerConfig, MiB, Process, SandboxConfig};
+use virtcontainers::{ContainerConfig, MiB, Process, Runtime, SandboxConfig};
 use virtcontainers_testkit::TestRoot;
 
 /// A machine under TCG takes a core: two at once would time out for want of it.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 
 /// The applets that the tests' containers call.
-const APPLETS: [&str; 16] = [
-    "sh", "cat", "dd", "echo", "sleep", "true", "id", "env", "pwd", "stty", "ps", "tail", "seq", "uname",
-    "hostname", "ls",
+const APPLETS: [&str; 20] = [
+    "sh",
+    "cat",
+    "dd",
+    "echo",
+    "sleep",
+    "true",
+    "id",
+    "env",
+    "pwd",
+    "stty",
+    "ps",
+    "tail",
+    "seq",
+    "uname",
+    "hostname",
+    "ls",
+    "ip",
+    "nc",
+    "ping",
+    "sha256sum",
 ];
 
 /// A root directory, a root filesystem of busybox, and the turn of this test.
@@ -36,6 +56,10 @@ impl Stage {
         Self { rootfs: busybox(), root: TestRoot::new(), _turn: turn }
     }
 
+    pub(crate) fn runtime(&self) -> Runtime {
+        Runtime::builder().root(self.root.path()).helper_program(helper()).build().unwrap()
+    }
+
     pub(crate) fn shell(&self, id: &str, script: &str) -> ContainerConfig {
         ContainerConfig::new(id, self.rootfs.path(), ["/bin/sh", "-c", script])
     }
@@ -48,6 +72,15 @@ impl Stage {
         config.hypervisor_config.memory_size = MiB(512);
         config
     }
+}
+
+/// The helpers' program, beside which the tests are built.
+pub(crate) fn helper() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let program = test.ancestors().nth(2).unwrap().join("vc-helper");
+    let remedy = "`cargo build -p virtcontainers-agent-client`";
+    assert!(program.exists(), "{} is missing: {remedy}", program.display());
+    program
 }
 
 pub(crate) fn guest_dir() -> PathBuf {

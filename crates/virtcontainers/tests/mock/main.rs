@@ -4,6 +4,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
+    clippy::print_stdout,
     clippy::disallowed_methods,
     reason = "a test tells by panicking, and its tasks end with its runtime"
 )]
@@ -12,11 +13,18 @@ mod at_once;
 mod bad_input;
 mod changes;
 mod crash;
+mod crowd;
 mod drift;
 mod events;
 mod faults;
+mod gc;
+mod interfaces;
+mod kept;
 mod list;
+mod matrix;
+mod model;
 mod monitor;
+mod network;
 mod observe;
 mod shim;
 mod stage;

@@ -254,7 +254,8 @@ async fn a_start_that_fails_at_any_step_can_be_called_again() {
             started.unwrap();
         } else {
             started.unwrap_err();
-            assert!(!play.file("c.shim").exists(), "after point {point}");
+            let runs = faults.passed()[point].step == "save";
+            assert_eq!(play.file("c.shim").exists(), runs, "after point {point}");
             play.stage.runtime().start_sandbox(&sid("web")).await.unwrap();
         }
         play.stage.runtime().delete_sandbox(&sid("web"), DeleteMode::Force).await.unwrap();

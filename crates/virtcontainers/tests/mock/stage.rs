@@ -1,6 +1,6 @@
 //! What the tests play on: a root, a mock machine, a mock agent.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use virtcontainers::{
     AgentKind, ContainerConfig, ContainerId, Durability, ExecId, HypervisorKind, Runtime, RuntimeBuilder,
@@ -58,6 +58,11 @@ impl Stage {
         self.builder().faults(faults).build().unwrap()
     }
 
+    /// A runtime that soon lets go of a verb that nobody waits for.
+    pub(crate) fn impatient_runtime(&self, faults: FaultPlan) -> Runtime {
+        self.builder().faults(faults).patience(Duration::from_millis(20)).build().unwrap()
+    }
+
     fn builder(&self) -> RuntimeBuilder {
         Runtime::builder()
             .root(self.root.path())
@@ -70,6 +75,7 @@ impl Stage {
     pub(crate) fn edit_record(&self, id: &str, edit: impl FnOnce(&mut serde_json::Value)) {
         let mut record = self.record(id);
         edit(&mut record["body"]);
+        record.as_object_mut().unwrap().remove("sum");
         std::fs::write(self.dir(id).join("record.json"), serde_json::to_vec(&record).unwrap()).unwrap();
     }
 

@@ -3,8 +3,8 @@
 use std::{os::unix::fs::PermissionsExt as _, time::Duration};
 
 use virtcontainers::{
-    AgentKind, DeleteMode, ErrorKind, HypervisorKind, SandboxConfig, SandboxState, Seconds,
-    agent::mock::{Method, MockFailure},
+    AgentKind, DeleteMode, ErrorKind, HypervisorKind, ProxyKind, SandboxConfig, SandboxState, Seconds,
+    StatusReason, StopMode, Transport, agent::mock::Method,
 };
 
 use crate::stage::{Stage, cid};
@@ -55,13 +55,66 @@ async fn a_helper_that_dies_under_a_wait_ends_the_wait() {
     assert!(error.to_string().contains("virtiofsd"), "{error}");
 
     let status = sandbox.status().await.unwrap();
-    assert_eq!(status.state, SandboxState::Running);
-    assert!(status.reason.as_ref().is_some_and(|reason| reason.contains("virtiofsd")), "{status:?}");
-    // A call that breaks names it too.
-    stage.agent.fail(Method::PauseContainer, 1, MockFailure::Disconnected);
+    assert_eq!(status.state, SandboxState::Stopped, "its machine cannot do without");
+    assert_eq!(status.reason, Some(StatusReason::HelperDied { role: "virtiofsd" }));
+    // Whoever calls is told of it, and can take it away.
     let error = container.pause().await.unwrap_err();
     assert!(error.to_string().contains("virtiofsd"), "{error}");
-    sandbox.delete(DeleteMode::Force).await.unwrap();
+    sandbox.stop(StopMode::Graceful).await.unwrap();
+    sandbox.delete(DeleteMode::IfStopped).await.unwrap();
+}
+
+/// The real driver with a script for a VMM, and one for its virtio-fs daemon.
+fn vmm_and_daemon(stage: &Stage, vmm: &str, daemon: &str) -> SandboxConfig {
+    let mut config = served_by(stage, daemon);
+    let program = stage.rootfs.path().join("vmm");
+    std::fs::write(&program, format!("#!/bin/sh\n{vmm}\n")).unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let kernel = stage.rootfs.path().join("etc/passwd");
+    config.hypervisor_type = HypervisorKind::Qemu;
+    config.proxy_type = ProxyKind::KataBuiltIn;
+    config.hypervisor_config.transport = Transport::VirtioSerial;
+    config.hypervisor_config.hypervisor_path = Some(program);
+    config.hypervisor_config.kernel_path = kernel.clone();
+    config.hypervisor_config.initrd_path = Some(kernel);
+    config
+}
+
+#[tokio::test]
+async fn a_helper_that_dies_while_the_vmm_starts_is_named() {
+    for (vmm, daemon) in [
+        // The VMM waits for ever for what the daemon does not do.
+        ("exec sleep 1000", "echo no room left >&2; exit 3"),
+        ("exec sleep 1000", "echo no room left >&2; kill -9 $$"),
+        // It ends for the same reason, and is seen first or last.
+        ("echo the socket broke >&2; exit 1", "echo no room left >&2; exit 3"),
+        ("echo the socket broke >&2; exit 1", "echo no room left >&2; sleep 0.1; exit 3"),
+        // A daemon that just goes, under a VMM that stays.
+        ("exec sleep 1000", "echo no room left >&2; exit 0"),
+    ] {
+        let stage = Stage::new();
+        let runtime = stage.runtime();
+        let create = runtime.create_sandbox(vmm_and_daemon(&stage, vmm, daemon));
+        let error = tokio::time::timeout(Duration::from_secs(20), create).await.unwrap().unwrap_err();
+        for told in ["virtiofsd", "no room left"] {
+            assert!(error.to_string().contains(told), "{vmm:?}, {daemon:?}: {error}");
+        }
+        assert!(stage.root.leaks().is_empty(), "{:?}", stage.root.leaks());
+    }
+}
+
+#[tokio::test]
+async fn a_vmm_that_dies_at_its_start_is_named_and_not_the_helper_that_follows_it() {
+    for daemon in ["exec sleep 1000", "sleep 0.1; exit 0"] {
+        let stage = Stage::new();
+        let runtime = stage.runtime();
+        let create =
+            runtime.create_sandbox(vmm_and_daemon(&stage, "echo no such machine >&2; exit 1", daemon));
+        let error = tokio::time::timeout(Duration::from_secs(20), create).await.unwrap().unwrap_err();
+        assert!(error.to_string().contains("no such machine"), "{daemon:?}: {error}");
+        assert!(!error.to_string().contains("virtiofsd"), "{daemon:?}: {error}");
+        assert!(stage.root.leaks().is_empty(), "{:?}", stage.root.leaks());
+    }
 }
 
 /// The real driver, with a program that starts and then says nothing.

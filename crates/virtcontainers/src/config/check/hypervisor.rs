@@ -6,6 +6,8 @@ use super::{HostFacts, HypervisorConfig, Problem, Report, Wanted, asset};
 
 /// The least memory with which a Linux kernel, its initrd and an agent come up.
 const LEAST_MEMORY: MiB = MiB(64);
+/// More slots than any machine type has room for: what it has room for is known when it is planned.
+const MOST_SLOTS: u32 = 64;
 /// Kernel parameters that the library sets itself.
 const OWN_PARAMETERS: [&str; 2] = [
     virtcontainers_agent_protocol::kernel_parameters::TRANSPORT,
@@ -124,7 +126,13 @@ fn refuse_unbuilt_devices(config: &HypervisorConfig, report: &mut Report) {
     report.not_built("iommu", config.iommu);
     report.not_built("iommu_platform", config.iommu_platform);
     report.not_built("hotplug_vfio_on_root_bus", config.hotplug_vfio_on_root_bus);
-    report.not_built("pcie_root_port", config.pcie_root_port != 0);
+    if config.pcie_root_port > MOST_SLOTS {
+        report.invalid(
+            "pcie_root_port",
+            config.pcie_root_port,
+            "write at most 64, or 0 for the library's choice",
+        );
+    }
     report.not_built("enable_vhost_user_store", config.enable_vhost_user_store);
     report.not_built("vhost_user_store_path", config.vhost_user_store_path.is_some());
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use virtcontainers_types::{AgentKind, ProxyKind, SandboxId, ShimKind, Transport};
 
-use super::{HostFacts, Problem, Report, SandboxConfig, Wanted, hypervisor};
-use crate::config::{KataAgentConfig, NetworkConfig};
+use super::{HostFacts, Problem, Report, SandboxConfig, Wanted, hypervisor, network};
+use crate::config::KataAgentConfig;
 
 /// Annotations under this prefix would change the configuration.
 const CONFIG_ANNOTATIONS: &str = "io.katacontainers.config.";
@@ -33,7 +33,7 @@ pub(super) fn check(config: &SandboxConfig, host: &HostFacts, report: &mut Repor
         report.not_built("debug", config.shim_config.debug);
         report.not_built("trace", config.shim_config.trace);
     });
-    report.within("network_config", |report| check_network(&config.network_config, report));
+    report.within("network_config", |report| network::check(config, report));
     report.not_built("volumes", !config.volumes.is_empty());
     check_annotations(&config.annotations, report);
     check_dns(&config.dns, report);
@@ -165,19 +165,4 @@ fn check_channel(config: &SandboxConfig, report: &mut Report) {
         }
         report.not_built("debug", config.proxy_config.debug);
     });
-}
-
-fn check_network(config: &NetworkConfig, report: &mut Report) {
-    use virtcontainers_types::NetInterworkingModel as Model;
-    report.not_built("netns_path", config.netns_path.is_some());
-    report.not_built("netns_created", config.netns_created);
-    report.not_built("disable_new_netns", config.disable_new_netns);
-    report.not_built("netmon", config.netmon != crate::config::NetmonConfig::default());
-    report.not_built(
-        "interworking_model",
-        match config.interworking_model {
-            Model::Default | Model::None => false,
-            Model::TcFilter | Model::Macvtap => true,
-        },
-    );
 }

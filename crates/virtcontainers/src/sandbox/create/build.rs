@@ -18,10 +18,12 @@ use super::{
         boot::{self, Layout, Served, Stream},
         connect::{self, Readiness, Supports},
         helper::Helper,
+        netmon,
         resource::Role,
         share,
     },
     birth::Birth,
+    network::{self, Network},
 };
 use crate::{
     config::SandboxSpec,
@@ -33,7 +35,7 @@ use crate::{
     oci::SandboxTraits,
 };
 
-type Steps = Transaction<Resource, Birth>;
+pub(super) type Steps = Transaction<Resource, Birth>;
 
 /// Builds the whole sandbox, and leaves its connections in the handle.
 pub(super) async fn build(
@@ -50,8 +52,10 @@ pub(super) async fn build(
     let mut helpers = Vec::new();
     let announcement = start_stream(steps, shared, spec, &layout, &mut helpers).await?;
     start_share(steps, shared, spec, &layout, &mut helpers).await?;
-    let vm =
-        launch(steps, shared, spec, &layout, announcement.as_ref().map(Announcement::port), release).await?;
+    let mut network = network::join(steps, shared, spec).await?;
+    let announce = announcement.as_ref().map(Announcement::port);
+    let with = LaunchWith { announce, network: &mut network, helpers: &mut helpers };
+    let vm = launch(steps, shared, spec, &layout, with, release).await?;
     shared.watch(vm.as_ref());
 
     // The guest boots meanwhile.
@@ -69,12 +73,14 @@ pub(super) async fn build(
     let within = Duration::from(spec.config().agent_config.boot_timeout);
     let mut supports = Supports { shared, vm: vm.as_ref(), helpers };
     let agent = connect::handshake(&mut supports, readiness, connector.as_ref(), &address, within).await?;
-    populate(steps, spec, &layout, &mut supports, agent.as_ref(), containers).await?;
+    populate(steps, spec, &layout, &mut supports, agent.as_ref(), &network, containers).await?;
+    start_netmon(steps, shared, spec).await?;
 
     let machine = Machine { vm: vm.record(), agent: (layout.stream != Stream::None).then_some(address) };
-    let held: Vec<_> =
+    let mut held: Vec<_> =
         steps.held().iter().filter(|held| !matches!(held, Resource::Container { .. })).cloned().collect();
     let birth = steps.ledger_mut();
+    birth.record.network = network.record(&mut held);
     birth.record.resources = held;
     birth.enter(SandboxPhase::Ready(machine))?;
     live.vm = Some(vm);
@@ -150,24 +156,36 @@ async fn start_helper(
     Ok(helper)
 }
 
+/// What a machine is launched with, beside what it is.
+struct LaunchWith<'a> {
+    /// The host port on which the guest announces itself.
+    announce: Option<u32>,
+    network: &'a mut Network,
+    helpers: &'a mut [Helper],
+}
+
 async fn launch(
     steps: &mut Steps,
     shared: &Shared,
     spec: &SandboxSpec,
     layout: &Layout,
-    announce: Option<u32>,
+    with: LaunchWith<'_>,
     release: &Release,
 ) -> Result<Arc<dyn Vm>, Error> {
+    let LaunchWith { announce, network, helpers } = with;
     let runtime = shared.runtime();
     let hypervisor = runtime.hypervisor(spec.config().hypervisor_type)?;
-    let vm_spec = boot::vm_spec(runtime, spec, layout, announce)?;
-    let plan = hypervisor.plan(&vm_spec)?;
+    let vm_spec = boot::vm_spec(runtime, spec, layout, announce, &network.nics)?;
+    let plan = boot::plan(hypervisor.as_ref(), vm_spec, spec.config())?;
+    network.place(&plan);
+    let (nic_fds, netns) = (std::mem::take(&mut network.fds), network.netns()?);
     let mark = Role::Vmm.mark(runtime.root(), shared.id());
     let within = Duration::from(spec.config().agent_config.boot_timeout);
     let start = async {
         // Its intent is on record, and its mark leads to it: nothing more is needed before the guest runs.
         let mut spawned = |_: &virtcontainers_hypervisor::VmRecord| Ok(());
-        let launched = hypervisor.launch(plan, LaunchCx { mark, spawned: &mut spawned });
+        let launched =
+            hypervisor.launch(plan, LaunchCx { nic_fds, netns, ..LaunchCx::new(mark, &mut spawned) });
         // A launch that is given up ends its process.
         let launched = tokio::time::timeout(within, launched).await.map_err(|_elapsed| VmError::Timeout {
             waiting_for: "the start of the virtual machine monitor".to_owned(),
@@ -179,9 +197,21 @@ async fn launch(
         release.vm.set(Arc::clone(&vm)).ok();
         Ok::<_, Error>(vm)
     };
+    let start = connect::launch_among(shared, helpers, start);
     let vm = steps.step("launch", Resource::Machine { vm: None }, start).await.map_err(flat)?;
     steps.amend(Resource::Machine { vm: Some(vm.record()) })?;
     Ok(vm)
+}
+
+/// The process that keeps the guest in step with its namespace. It waits until the sandbox is there.
+async fn start_netmon(steps: &mut Steps, shared: &Shared, spec: &SandboxSpec) -> Result<(), Error> {
+    if !spec.config().network_config.netmon.enable {
+        return Ok(());
+    }
+    let intent = Resource::Daemon { role: Role::Netmon, process: None };
+    let start = async { netmon::start(shared, &spec.config().network_config.netmon) };
+    let process = steps.step(Role::Netmon.as_str(), intent, start).await.map_err(flat)?;
+    Ok(steps.amend(Resource::Daemon { role: Role::Netmon, process: Some(process) })?)
 }
 
 /// Puts the containers' files where the guest will see them.
@@ -260,12 +290,13 @@ async fn populate(
     layout: &Layout,
     supports: &mut Supports<'_>,
     agent: &dyn Agent,
+    network: &Network,
     containers: Vec<PreparedContainer>,
 ) -> Result<(), Error> {
     let (shared, config) = (supports.shared, spec.config());
     let guest = GuestSandbox {
         hostname: spec.hostname().to_owned(),
-        dns: config.dns.clone(),
+        dns: if config.dns.is_empty() { network.dns.clone() } else { config.dns.clone() },
         storages: share::storages(layout.share.as_ref(), &config.hypervisor_config),
         shared_pid_namespace: config.share_pid_ns,
         sandbox_id: shared.id().to_string(),
@@ -285,6 +316,7 @@ async fn populate(
     let faults = shared.runtime().faults();
     let tell = async {
         pass(&faults, "create sandbox in guest", agent.create_sandbox(guest)).await?;
+        network.tell(&faults, agent).await?;
         let mut records = Vec::with_capacity(containers.len());
         for container in containers {
             let (record, request) = container.into_request(config.share_pid_ns);

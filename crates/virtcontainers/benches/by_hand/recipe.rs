@@ -6,10 +6,8 @@ use std::{
     path::Path,
 };
 
-use crate::{
-    Failure,
-    idle::{Idle, Process},
-};
+use super::Process;
+use crate::Failure;
 
 /// A program with its arguments, and the listening sockets that it inherits: name and descriptor.
 #[derive(Debug, Clone)]
@@ -28,17 +26,24 @@ pub(crate) struct Recipe {
     pub(crate) virtiofsd: Option<Start>,
     pub(crate) vsock_daemon: Option<Start>,
     pub(crate) proxy: Option<Start>,
+    /// The numbers under which the VMM inherits its network: for each interface its tap, and vhost's if there is one.
+    pub(crate) network: Vec<i32>,
 }
 
 impl Recipe {
-    pub(crate) fn of(idle: &Idle) -> Result<Self, Failure> {
+    /// How to start these processes, of a sandbox in this directory.
+    pub(crate) fn of(dir: &Path, processes: &[Process]) -> Result<Self, Failure> {
         let (mut vmm, mut virtiofsd, mut vsock_daemon, mut proxy) = (None, None, None, None);
+        let mut network = Vec::new();
         // The raw side has no container for a shim to stand for.
-        for process in idle.started().filter(|process| process.role != "shim") {
+        for process in started(processes).filter(|process| process.role != "shim") {
             let name = process.argv.first().map(|program| program.to_string_lossy().into_owned());
             let name = name.as_deref().and_then(|path| path.rsplit('/').next()).unwrap_or_default();
             let (place, sockets) = match name {
-                _ if process.is_vmm() => (&mut vmm, vmm_sockets(process)?),
+                _ if process.is_vmm() => {
+                    network = vmm_network(process)?;
+                    (&mut vmm, vmm_sockets(process)?)
+                }
                 "virtiofsd" => (&mut virtiofsd, vec![("virtiofs.sock".to_owned(), 3)]),
                 _ if process.role == "vhost-vsock" => (
                     &mut vsock_daemon,
@@ -56,7 +61,7 @@ impl Recipe {
             *place = Some(start(process, sockets)?);
         }
         let vmm = vmm.ok_or("the sandbox has no VMM")?;
-        Ok(Self { dir: idle.dir.clone().into(), vmm, virtiofsd, vsock_daemon, proxy })
+        Ok(Self { dir: dir.as_os_str().to_owned(), vmm, virtiofsd, vsock_daemon, proxy, network })
     }
 
     /// The arguments for a sandbox's directory elsewhere.
@@ -68,6 +73,12 @@ impl Recipe {
     pub(crate) fn is_serial(&self) -> bool {
         self.proxy.is_some()
     }
+}
+
+/// The processes that are not a child of another one: those that were started.
+fn started(processes: &[Process]) -> impl Iterator<Item = &Process> {
+    let pids: Vec<_> = processes.iter().map(|process| process.pid).collect();
+    processes.iter().filter(move |process| !pids.contains(&process.parent))
 }
 
 fn start(process: &Process, sockets: Vec<(String, i32)>) -> Result<Start, Failure> {
@@ -86,6 +97,14 @@ fn vmm_sockets(process: &Process) -> Result<Vec<(String, i32)>, Failure> {
         }
     }
     Ok(sockets)
+}
+
+/// What the VMM inherits of its network: `-netdev tap,id=NAME,fd=N,vhost=on,vhostfd=M`, in this order.
+fn vmm_network(process: &Process) -> Result<Vec<i32>, Failure> {
+    let netdevs = process.argv.iter().filter_map(|word| word.to_str()?.strip_prefix("tap,"));
+    let words = netdevs.flat_map(|netdev| netdev.split(','));
+    let numbers = words.filter_map(|pair| pair.strip_prefix("fd=").or_else(|| pair.strip_prefix("vhostfd=")));
+    Ok(numbers.map(str::parse).collect::<Result<_, _>>()?)
 }
 
 fn replace(word: &OsString, from: &OsString, to: &Path) -> OsString {
