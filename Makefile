@@ -1,7 +1,7 @@
 # Everything a person or CI does with this workspace. `make` alone lists it.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test build agent guest bench fuzz install-deps lint doc completions clean
+.PHONY: help demo test build agent guest bench fuzz soak faults install-deps lint doc completions clean
 
 help: ## list what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,12 @@ bench: ## measure boots, memory, processes and the library (BENCH="boot -- --all
 
 fuzz: ## run the fuzz targets for a while each (FUZZ="60 mux" chooses)
 	@scripts/fuzz $(FUZZ)
+
+soak: ## create, use and delete sandboxes while their processes are killed (SOAK="200 3600 SEED" chooses)
+	@scripts/soak $(SOAK)
+
+faults: ## every verb with every fault at every step (FAULTS=mock or vm chooses)
+	@scripts/faults $(FAULTS)
 
 install-deps: ## install what building, running and testing need (Debian, as root)
 	@scripts/install-deps build run test demo

@@ -322,12 +322,17 @@ fn configs(to: &Path) -> io::Result<()> {
 }
 
 fn monitors(to: &Path) -> io::Result<()> {
-    let greeting = r#"{"QMP":{"version":{"qemu":{"micro":0,"minor":2,"major":7},"package":""},"capabilities":["oob"]}}"#;
+    let greeting =
+        r#"{"QMP":{"version":{"qemu":{"micro":0,"minor":2,"major":7},"package":""},"capabilities":["oob"]}}"#;
     let answers = r#"{"return":{}}
 {"timestamp":{"seconds":1,"microseconds":2},"event":"STOP"}
 {"return":{"status":"running","singlestep":false,"running":true}}
 "#;
     plain(to, "greeting", format!("{greeting}\n").as_bytes())?;
     plain(to, "conversation", format!("{greeting}\n{answers}").as_bytes())?;
-    plain(to, "refusal", format!("{greeting}\n{{\"error\":{{\"class\":\"GenericError\",\"desc\":\"no\"}}}}\n").as_bytes())
+    plain(
+        to,
+        "refusal",
+        format!("{greeting}\n{{\"error\":{{\"class\":\"GenericError\",\"desc\":\"no\"}}}}\n").as_bytes(),
+    )
 }

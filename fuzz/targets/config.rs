@@ -3,10 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use virtcontainers::{
-    MiB, SandboxConfig,
-    config::HostFacts,
-};
+use virtcontainers::{MiB, SandboxConfig, config::HostFacts};
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(config) = serde_json::from_slice::<SandboxConfig>(bytes) else { return };

@@ -1,10 +1,15 @@
 //! What a monitor says, with the VMM as the attacker: whoever takes over a machine gets an answer or an error, and soon.
 #![no_main]
 
-use std::{io::Write as _, os::unix::net::UnixListener, path::PathBuf, sync::OnceLock, thread, time::Duration};
+use std::{
+    io::Write as _, os::unix::net::UnixListener, path::PathBuf, sync::OnceLock, thread, time::Duration,
+};
 
 use libfuzzer_sys::fuzz_target;
-use tokio::runtime::{Builder, Runtime};
+use tokio::{
+    runtime::{Builder, Runtime},
+    signal::unix::{SignalKind, signal},
+};
 use virtcontainers_hypervisor::{AgentChannel, Hypervisor as _, VmRecord, qemu::Qemu};
 use virtcontainers_sys::process::ProcessRef;
 use virtcontainers_types::HypervisorKind;
@@ -25,12 +30,20 @@ fn stage() -> &'static Stage {
         let listener = UnixListener::bind(dir.join("control.sock")).expect("a socket");
         let process = Some(ProcessRef::myself().expect("this process"));
         let channel = AgentChannel::None;
-        Stage { listener, record: VmRecord { hypervisor: HypervisorKind::Qemu, process, dir, channel, plug_slots: None } }
+        Stage {
+            listener,
+            record: VmRecord { hypervisor: HypervisorKind::Qemu, process, dir, channel, plug_slots: None },
+        }
     })
 }
 
 thread_local! {
-    static RUNTIME: Runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
+    static RUNTIME: Runtime = {
+        let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
+        // A fuzzer's main program is not Rust's, which would ignore this signal.
+        runtime.block_on(async { signal(SignalKind::pipe()) }).expect("a handler");
+        runtime
+    };
 }
 
 fuzz_target!(|bytes: &[u8]| {
@@ -46,7 +59,8 @@ fuzz_target!(|bytes: &[u8]| {
             drop(vm.state().await);
         };
         RUNTIME.with(|runtime| {
-            runtime.block_on(async { tokio::time::timeout(PATIENCE, ask).await.expect("an answer, and soon") });
+            runtime
+                .block_on(async { tokio::time::timeout(PATIENCE, ask).await.expect("an answer, and soon") });
         });
     });
 });
