@@ -33,7 +33,7 @@ fuzz: ## run the fuzz targets for a while each (FUZZ="60 mux" chooses)
 soak: ## create, use and delete sandboxes while their processes are killed (SOAK="200 3600 SEED" chooses)
 	@scripts/soak $(SOAK)
 
-faults: ## every verb with every fault at every step (FAULTS=mock or vm chooses)
+faults: ## every verb with every fault at every step (FAULTS=mock for the mock alone)
 	@scripts/faults $(FAULTS)
 
 install-deps: ## install what building, running and testing need (Debian, as root)
