@@ -324,15 +324,18 @@ fn configs(to: &Path) -> io::Result<()> {
 fn monitors(to: &Path) -> io::Result<()> {
     let greeting =
         r#"{"QMP":{"version":{"qemu":{"micro":0,"minor":2,"major":7},"package":""},"capabilities":["oob"]}}"#;
-    let answers = r#"{"return":{}}
+    let answers = r#"{"return":{},"id":1}
 {"timestamp":{"seconds":1,"microseconds":2},"event":"STOP"}
-{"return":{"status":"running","singlestep":false,"running":true}}
+{"timestamp":{"seconds":1,"microseconds":2},"event":"VSERPORT_CHANGE","data":{"id":"agent","open":true}}
+{"timestamp":{"seconds":1,"microseconds":2},"event":"SHUTDOWN","data":{"guest":true,"reason":"guest-reset"}}
+{"return":{"status":"running","singlestep":false,"running":true},"id":2}
 "#;
     plain(to, "greeting", format!("{greeting}\n").as_bytes())?;
     plain(to, "conversation", format!("{greeting}\n{answers}").as_bytes())?;
     plain(
         to,
         "refusal",
-        format!("{greeting}\n{{\"error\":{{\"class\":\"GenericError\",\"desc\":\"no\"}}}}\n").as_bytes(),
+        format!("{greeting}\n{{\"error\":{{\"class\":\"GenericError\",\"desc\":\"no\"}},\"id\":1}}\n")
+            .as_bytes(),
     )
 }

@@ -1,41 +1,22 @@
 //! What a monitor says, with the VMM as the attacker: whoever takes over a machine gets an answer or an error, and soon.
+//!
+//! The input is what the monitor says, a line at a time, each with a moment for the other side to hear it and to ask.
+//! Then it hangs up.
 #![no_main]
 
-use std::{
-    io::Write as _, os::unix::net::UnixListener, path::PathBuf, sync::OnceLock, thread, time::Duration,
-};
+use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
 use tokio::{
+    io::AsyncWriteExt as _,
+    net::UnixStream,
     runtime::{Builder, Runtime},
     signal::unix::{SignalKind, signal},
 };
-use virtcontainers_hypervisor::{AgentChannel, Hypervisor as _, VmRecord, qemu::Qemu};
-use virtcontainers_sys::process::ProcessRef;
-use virtcontainers_types::HypervisorKind;
+use virtcontainers_hypervisor::qemu;
 
 /// A conversation whose other side has hung up ends by itself, and soon.
 const PATIENCE: Duration = Duration::from_secs(20);
-
-struct Stage {
-    listener: UnixListener,
-    record: VmRecord,
-}
-
-fn stage() -> &'static Stage {
-    static STAGE: OnceLock<Stage> = OnceLock::new();
-    STAGE.get_or_init(|| {
-        let dir = PathBuf::from(format!("/dev/shm/vc-fuzz-qmp-{}", std::process::id()));
-        std::fs::create_dir_all(&dir).expect("a directory");
-        let listener = UnixListener::bind(dir.join("control.sock")).expect("a socket");
-        let process = Some(ProcessRef::myself().expect("this process"));
-        let channel = AgentChannel::None;
-        Stage {
-            listener,
-            record: VmRecord { hypervisor: HypervisorKind::Qemu, process, dir, channel, plug_slots: None },
-        }
-    })
-}
 
 thread_local! {
     static RUNTIME: Runtime = {
@@ -46,21 +27,28 @@ thread_local! {
     };
 }
 
-fuzz_target!(|bytes: &[u8]| {
-    let Stage { listener, record } = stage();
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            let (mut monitor, _) = listener.accept().expect("it is connected to");
-            // Who was asked has hung up, perhaps.
-            monitor.write_all(bytes).ok();
-        });
-        let ask = async {
-            let vm = Qemu::new().reattach(record).await.expect("the process lives");
-            drop(vm.state().await);
+/// So many turns of the runtime are time enough to hear a line and to send the next request.
+const TURNS: usize = 4;
+
+async fn monitor(said: &[u8], mut stream: UnixStream) {
+    for line in said.split_inclusive(|&byte| byte == b'\n') {
+        if stream.write_all(line).await.is_err() {
+            // Who was asked has hung up.
+            return;
+        }
+        for _ in 0..TURNS {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+fuzz_target!(|said: &[u8]| {
+    RUNTIME.with(|runtime| {
+        let talk = async {
+            let (ours, theirs) = UnixStream::pair().expect("a pair of sockets");
+            let asked = async { drop(qemu::is_running(ours).await) };
+            tokio::join!(asked, monitor(said, theirs));
         };
-        RUNTIME.with(|runtime| {
-            runtime
-                .block_on(async { tokio::time::timeout(PATIENCE, ask).await.expect("an answer, and soon") });
-        });
+        runtime.block_on(async { tokio::time::timeout(PATIENCE, talk).await.expect("an answer, and soon") });
     });
 });

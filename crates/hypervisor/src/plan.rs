@@ -25,6 +25,9 @@ pub struct LaunchPlan {
     pub listen: Vec<ListenSocket>,
     /// Device files that the launcher opens and hands over.
     pub open: Vec<OpenDevice>,
+    /// Whether the VMM itself serves files to the guest. Its process then has a mount namespace of its own, for mounts
+    /// that only the guest is to see.
+    pub serves_files: bool,
     /// Network interfaces: the descriptors that the caller hands over, and where the guest finds each.
     pub nics: Vec<PlannedNic>,
     /// The device that carries the agent's stream, kept for the record.

@@ -270,6 +270,7 @@ impl Hypervisor for MockHypervisor {
             dir: spec.dir.clone(),
             listen: Vec::new(),
             open: Vec::new(),
+            serves_files: false,
             nics: qemu::planned_nics(spec),
             channel: spec.channel.clone(),
             plug_slots: qemu::plug_slots(spec),

@@ -49,6 +49,7 @@ pub(super) async fn launch(plan: LaunchPlan, cx: LaunchCx<'_>) -> Result<Machine
         Some(netns) => spawn.netns(netns),
         None => spawn,
     };
+    let spawn = if plan.serves_files { spawn.own_mounts() } else { spawn };
     let console = ConsoleTail::new();
     let stream = unix::connect_in(&plan.dir, super::CONSOLE_SOCKET).and_then(UnixStream::from_std);
     let stream = stream.map_err(VmError::io("connect to", plan.dir.join(super::CONSOLE_SOCKET)))?;

@@ -46,6 +46,17 @@ pub const LOG: &str = "qemu.log";
 /// The chardev, and the device, of the agent's virtio-serial port.
 const AGENT_PORT: &str = "agent";
 
+/// Asks the monitor at the other end of a connection whether its guest runs, as whoever takes over a machine does. It needs
+/// neither a process nor a record.
+///
+/// # Errors
+/// Whatever the monitor gives reason for; [`VmError::Timeout`] when it says nothing.
+pub async fn is_running(monitor: tokio::net::UnixStream) -> Result<bool, VmError> {
+    let monitor = qmp::Qmp::over(monitor, "(a connection)".into(), qmp::COMMAND, drop).await?;
+    let status = monitor.execute(qapi::qmp::query_status {}, qmp::COMMAND).await?;
+    Ok(status.running)
+}
+
 /// The driver of QEMU. It holds nothing: every machine is described by its plan and its record.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Qemu;

@@ -36,6 +36,7 @@ pub(super) fn plan(spec: &VmSpec) -> Result<LaunchPlan, InvalidSpec> {
         dir: spec.dir.clone(),
         listen: listen(&spec.channel),
         open: open(&spec.channel),
+        serves_files: spec.shares.iter().any(|share| matches!(share, Share::NineP { .. })),
         nics: slots::planned_nics(spec),
         channel: spec.channel.clone(),
         plug_slots: slots::plug_slots(spec),

@@ -99,7 +99,16 @@ impl Qmp {
     ) -> Result<Self, VmError> {
         let path = dir.join(socket);
         let stream = unix::connect_in(dir, socket).and_then(UnixStream::from_std);
-        let stream = stream.map_err(VmError::io("connect to", &path))?;
+        Self::over(stream.map_err(VmError::io("connect to", &path))?, path, bound, on_event).await
+    }
+
+    /// Negotiates on a connection to the monitor at `path`.
+    pub(super) async fn over(
+        stream: UnixStream,
+        path: PathBuf,
+        bound: Duration,
+        on_event: impl FnMut(GuestEvent) + Send + 'static,
+    ) -> Result<Self, VmError> {
         let mut lines = Framed::new(stream, LinesCodec::new_with_max_length(LONGEST_LINE));
         let waiting_for = || format!("the greeting of the monitor at {}", path.display());
         match timeout(bound, lines.next()).await {
