@@ -169,6 +169,23 @@ impl Endpoint {
         }
     }
 
+    /// Takes away what is left of it when its namespace is gone: only a card is, which its driver gets back; idempotent.
+    ///
+    /// # Errors
+    /// [`NetworkError`], when the kernel refuses.
+    pub async fn detach_orphan(&self) -> Result<(), NetworkError> {
+        match self {
+            Self::Physical(endpoint) => endpoint.give_back().await.map(drop),
+            Self::Veth(_)
+            | Self::BridgedMacvlan(_)
+            | Self::IpVlan(_)
+            | Self::Macvtap(_)
+            | Self::Tap(_)
+            | Self::Tuntap(_)
+            | Self::VhostUser(_) => Ok(()),
+        }
+    }
+
     /// Takes over what has changed of its link: addresses, MTU (the tap's too), and whether it resolves addresses. The
     /// answer is whether anything has.
     ///

@@ -22,7 +22,7 @@ pub enum Leak {
     Link(String),
     /// A named network namespace.
     NetNs(String),
-    /// A cgroup whose path names this library.
+    /// A control group whose name tells the root.
     Cgroup(PathBuf),
 }
 

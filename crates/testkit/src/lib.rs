@@ -6,14 +6,22 @@
 //!   what others do meanwhile, so tests that use it must be alone on the host.
 //! - A [`TestNetNs`] is a network namespace for one test. Its [`snapshot`](TestNetNs::snapshot) tells whether it is left
 //!   as it was found: no link, queueing discipline or filter more or less.
+//! - A [`Lab`] is a virtual machine that stands in as a host with all that a kernel can have.
 
-#![allow(clippy::panic, clippy::print_stderr, reason = "a fixture tells the test runner what it finds")]
+#![allow(
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a fixture tells the test runner what it finds"
+)]
 
+mod lab;
 mod leak;
 mod netns;
 mod root;
 mod snapshot;
 
+pub use lab::Lab;
 pub use leak::Leak;
 pub use netns::{NetSnapshot, TestNetNs};
 pub use root::TestRoot;

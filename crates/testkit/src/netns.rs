@@ -164,6 +164,20 @@ impl NetSnapshot {
     }
 }
 
+impl NetSnapshot {
+    /// The same without the numbers of links, which a link that goes and comes again does not keep.
+    #[must_use]
+    pub fn without_numbers(&self) -> Self {
+        let numbered = |line: &str| {
+            let (what, rest) = line.split_once(": ")?;
+            let (number, rest) = rest.split_once(": ")?;
+            number.bytes().all(|byte| byte.is_ascii_digit()).then(|| format!("{what}: {rest}"))
+        };
+        let found = self.found.iter().map(|line| numbered(line).unwrap_or_else(|| line.clone()));
+        Self { found: found.collect() }
+    }
+}
+
 impl fmt::Display for NetSnapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.found.iter().try_for_each(|line| writeln!(f, "{line}"))

@@ -1,9 +1,12 @@
 //! A root directory for one test.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
 
 use virtcontainers_sys::{
-    mount,
+    cgroup, mount,
     process::{Mark, Signal},
 };
 
@@ -70,6 +73,14 @@ impl TestRoot {
         for marked in Mark::find_under(&self.path).unwrap_or_default() {
             // It may have ended by itself since.
             marked.process.kill(Signal::KILL).ok();
+        }
+        for group in cgroup::find_under(&self.path).unwrap_or_default() {
+            // What was in it was just killed, and is on its way out.
+            let end = Instant::now() + Duration::from_secs(5);
+            while matches!(cgroup::remove_empty(&group.dir), Ok(false)) && Instant::now() < end {
+                cgroup::kill(&group.dir).ok();
+                std::thread::yield_now();
+            }
         }
         for point in mount::mounts_under(&self.path).unwrap_or_default() {
             // One that stays keeps the directory from being removed, which is seen.

@@ -7,12 +7,10 @@ use std::{
 };
 
 use thiserror::Error;
-use virtcontainers_sys::{mount, process::Mark};
+use virtcontainers_sys::{cgroup, mount, process::Mark};
 
 use crate::Leak;
 
-/// Cgroups are looked for so many levels below each hierarchy's top.
-const CGROUP_DEPTH: usize = 5;
 /// Entries are looked for so many levels below the root. Mounts are not entered.
 const ENTRY_DEPTH: usize = 8;
 
@@ -48,11 +46,10 @@ impl HostSnapshot {
         for dir in ["/run/netns", "/var/run/netns"] {
             snapshot.found.extend(names(dir)?.into_iter().map(Leak::NetNs));
         }
-        cgroups(Path::new("/sys/fs/cgroup"), CGROUP_DEPTH, &mut snapshot.found);
         Ok(snapshot)
     }
 
-    /// Looks only at what carries the mark of `root` or lies below it; blind to what other tests do meanwhile.
+    /// Looks only at what carries the mark or the name of `root` or lies below it; blind to what other tests do meanwhile.
     ///
     /// # Errors
     /// When `/proc` or the root cannot be read.
@@ -61,6 +58,9 @@ impl HostSnapshot {
         for marked in Mark::find_under(root).map_err(at("/proc"))? {
             let mark = format!("{}:{}", marked.sandbox, marked.role);
             found.insert(Leak::Process { process: marked.process, mark });
+        }
+        for group in cgroup::find_under(root).map_err(at("/proc"))? {
+            found.insert(Leak::Cgroup(group.dir));
         }
         let mounts = mount::mounts_under(root).map_err(at(root))?;
         entries(root, root, &mounts, ENTRY_DEPTH, &mut found)?;
@@ -136,20 +136,4 @@ fn entries(
         }
     }
     Ok(())
-}
-
-fn cgroups(dir: &Path, depth: usize, found: &mut BTreeSet<Leak>) {
-    // Hierarchies come and go with their controllers: what cannot be read holds no cgroup of ours.
-    let Ok(listed) = fs::read_dir(dir) else { return };
-    for path in listed.filter_map(|entry| Some(entry.ok()?.path())) {
-        if !path.symlink_metadata().is_ok_and(|data| data.is_dir()) {
-            continue;
-        }
-        if path.file_name().is_some_and(|name| name.to_string_lossy().contains("virtcontainers")) {
-            found.insert(Leak::Cgroup(path.clone()));
-        }
-        if depth > 1 {
-            cgroups(&path, depth - 1, found);
-        }
-    }
 }

@@ -1,7 +1,8 @@
 //! A network card, given to the machine whole: its driver on the host lets go of it for `vfio-pci`, and gets it back.
 //!
 //! While the guest has it, the link is gone from the host. When its driver has it again, the link appears in the
-//! host's first namespace; it is brought back into its own, with its name, MTU and addresses. Routes over it are not.
+//! host's first namespace; it is brought back into its own, with its name, hardware address, MTU and addresses. Routes over it
+//! are not, but for those that come with its addresses.
 
 use std::os::fd::{AsFd as _, AsRawFd as _};
 
@@ -32,15 +33,20 @@ impl Physical {
     }
 
     pub(super) async fn detach(&self, namespace: &NetNs) -> Result<(), NetworkError> {
-        let pci = self.pci.clone();
-        let link = unhurried(move || {
-            let bus = PciBus::host();
-            bus.give_back(&pci).map(|()| bus.link(&pci.address))
-        });
-        match link.await? {
+        match self.give_back().await? {
             Some(link) => self.bring_home(namespace, &link).await,
             None => Ok(()),
         }
+    }
+
+    /// To its driver, and the link that it shows then in the host's namespace.
+    pub(super) async fn give_back(&self) -> Result<Option<String>, NetworkError> {
+        let pci = self.pci.clone();
+        let given = move || {
+            let bus = PciBus::host();
+            bus.give_back(&pci).map(|()| bus.link(&pci.address))
+        };
+        unhurried(given).await
     }
 
     /// From the host's namespace, in which `link` has appeared.
@@ -70,7 +76,9 @@ impl Physical {
                 let found = netlink::by_name(handle, &link.name).await;
                 let found = found.map_err(NetworkError::link("look at the properties", &link.name, 0))?;
                 let Some(index) = found.map(|found| found.header.index) else { return Ok(()) };
-                let up = LinkUnspec::new_with_index(index).mtu(link.mtu).up().build();
+                // Its driver begins with the address that the card was made with.
+                let mac = link.mac.0.to_vec();
+                let up = LinkUnspec::new_with_index(index).address(mac).mtu(link.mtu).up().build();
                 let done = handle.link().set(up).execute().await;
                 done.map_err(netlink::link_error("bring up", &link.name, index))?;
                 for net in &link.addresses {

@@ -4,6 +4,8 @@
 mod frames;
 mod giving_up;
 mod joining;
+mod lab;
 mod opening;
 mod refusing;
 mod scene;
+mod transcript;

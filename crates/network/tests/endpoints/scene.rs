@@ -1,6 +1,11 @@
 //! A sandbox's namespace, and the world around it.
 
-use std::{net::Ipv4Addr, os::fd::OwnedFd};
+use std::{
+    fs,
+    net::Ipv4Addr,
+    os::fd::OwnedFd,
+    process::{Command, Stdio},
+};
 
 use virtcontainers_network::{Attached, Backend, Endpoint, EndpointOptions, Link, NetNs, scan};
 use virtcontainers_testkit::{NetSnapshot, TestNetNs};
@@ -33,32 +38,24 @@ impl Scene {
         scene
     }
 
-    /// A link of this kind over one of the world's, moved into the sandbox as `eth0`; a macvlan with [`WORLD`] beside it.
+    /// A link of this kind over one of the world's, moved into the sandbox as `eth0`; another with [`WORLD`] beside it.
     pub(crate) fn over(kind: &str) -> Self {
         let scene = Self::empty();
         scene.world.ip("link add low0 type veth peer name low1");
         for link in ["low0", "low1"] {
             scene.world.ip(&format!("link set {link} up"));
         }
-        scene.world.ip("link add beside link low0 type macvlan mode bridge");
+        // The two kinds do not share a link.
+        let beside = if kind == "ipvlan" { "ipvlan mode l2 bridge" } else { "macvlan mode bridge" };
+        scene.world.ip(&format!("link add beside link low0 type {beside}"));
         scene.world.ip(&format!("addr add {WORLD}/24 dev beside"));
         scene.world.ip("link set beside up");
-        let mut keeper = scene.sandbox.command("cat").stdin(std::process::Stdio::piped()).spawn().unwrap();
-        scene.move_in(kind, keeper.id());
-        keeper.kill().unwrap();
-        keeper.wait().unwrap();
+        let mode = if kind == "ipvlan" { "mode l2 bridge" } else { "mode bridge" };
+        scene.world.ip(&format!("link add eth0 link low0 type {kind} {mode}"));
+        give(|pid| scene.world.ip(&format!("link set eth0 netns {pid}")), &scene.sandbox);
         scene.sandbox.ip("link set eth0 up");
         scene.configure("eth0");
         scene
-    }
-
-    fn move_in(&self, kind: &str, pid: u32) {
-        self.world.ip(&format!("link add eth0 link low0 type {kind} mode bridge"));
-        // nsenter is in the namespace once it has become the other program.
-        while !std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm.trim() == "cat") {
-            std::thread::yield_now();
-        }
-        self.world.ip(&format!("link set eth0 netns {pid}"));
     }
 
     fn configure(&self, link: &str) {
@@ -90,6 +87,29 @@ impl Scene {
             assert_eq!(self.sandbox.snapshot().changes_since(before), Vec::<String>::new());
         }
     }
+}
+
+/// Moves a link of the test's own namespace into another one.
+pub(crate) fn move_into(link: &str, to: &TestNetNs) {
+    give(
+        |pid| {
+            let words = ["link", "set", link, "netns", &pid.to_string()];
+            assert!(Command::new("ip").args(words).status().unwrap().success(), "{words:?}");
+        },
+        to,
+    );
+}
+
+/// Has a link moved by its namespace's `ip`, which wants a process of the other one.
+fn give<T>(move_it: impl FnOnce(u32) -> T, to: &TestNetNs) {
+    let mut keeper = to.command("cat").stdin(Stdio::piped()).spawn().unwrap();
+    // nsenter is in the namespace once it has become the other program.
+    while !fs::read_to_string(format!("/proc/{}/comm", keeper.id())).is_ok_and(|comm| comm.trim() == "cat") {
+        std::thread::yield_now();
+    }
+    move_it(keeper.id());
+    keeper.kill().unwrap();
+    keeper.wait().unwrap();
 }
 
 pub(crate) fn options(model: NetInterworkingModel) -> EndpointOptions {
