@@ -20,6 +20,8 @@ const HOUSE: &[(&str, &[&str])] = &[
     ("network", &["types", "sys", "store"]),
     ("hypervisor", &["types", "sys", "store"]),
     ("vsock-device", &["types", "sys"]),
+    // A program of its own, because it needs C libraries.
+    ("virtiofs-device", &["sys"]),
     // Its small program is also the guest's vsock device.
     ("agent-client", &["types", "sys", "agent-protocol", "vsock-device"]),
     (

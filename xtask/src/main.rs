@@ -17,7 +17,11 @@ mod tokens;
 mod tree;
 mod unsafety;
 
-use std::{fmt, path::Path, process::ExitCode};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use metadata::Workspace;
 use tree::Tree;
@@ -85,7 +89,8 @@ fn check(root: &Path) -> Result<Report, Error> {
 
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool")]
 fn main() -> ExitCode {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let root =
+        PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| "xtask".into())).join("..");
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let result = match words.as_slice() {

@@ -27,6 +27,9 @@ use crate::error::AgentError;
 /// [`AgentError::Unimplemented`].
 #[async_trait]
 pub trait Agent: Send + Sync + std::fmt::Debug {
+    /// Breaks the connection, for a caller who knows that the guest cannot answer any more: every call that is under way
+    /// fails as disconnected, and so does every later one. An agent without a connection has nothing to break.
+    fn disconnect(&self) {}
     /// Asks whether the agent serves.
     async fn check(&self) -> Result<(), AgentError>;
     /// What the agent says of itself.

@@ -30,3 +30,6 @@ pub const KATA_LOG: &str = "agent.log";
 
 /// The vsock port of the agent's log, in decimal.
 pub const KATA_LOG_PORT: &str = "agent.log_vport";
+
+/// The size of the pipes of a container's processes, in bytes, in decimal.
+pub const KATA_CONTAINER_PIPE_SIZE: &str = "agent.container_pipe_size";

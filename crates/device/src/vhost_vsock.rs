@@ -5,9 +5,12 @@
 //! listener on `<VSOCK_SOCKET>_P`. Both sockets listen when [`start`] returns, so nobody waits for them; the process ends
 //! with the VMM.
 
-use std::{ffi::OsString, path::Path};
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+};
 
-use virtcontainers_sys::{spawn::Spawn, unix};
+use virtcontainers_sys::{log::HELPER_LIMIT, spawn::Spawn, unix};
 use virtcontainers_types::SandboxId;
 
 use crate::{Daemon, DaemonRole, DeviceError};
@@ -26,11 +29,18 @@ pub fn argv() -> Vec<String> {
     vec!["vsock".to_owned(), GUEST_CID.to_string(), VSOCK_SOCKET.to_owned()]
 }
 
-/// Starts the device of a sandbox. `program` is `vc-helper`, or one that knows its subcommand `vsock`.
+/// Starts the device of a sandbox, in these control groups. `program` is `vc-helper`, or one that knows its subcommand
+/// `vsock`.
 ///
 /// # Errors
 /// When a socket cannot be made or the program cannot be started.
-pub fn start(root: &Path, id: &SandboxId, sandbox_dir: &Path, program: &Path) -> Result<Daemon, DeviceError> {
+pub fn start(
+    root: &Path,
+    id: &SandboxId,
+    sandbox_dir: &Path,
+    program: &Path,
+    cgroups: Vec<PathBuf>,
+) -> Result<Daemon, DeviceError> {
     let listen = |name: &'static str| {
         let failed = || DeviceError::io("listen on", sandbox_dir.join(name));
         let listener = unix::bind_in(sandbox_dir, name).map_err(failed())?;
@@ -40,9 +50,10 @@ pub fn start(root: &Path, id: &SandboxId, sandbox_dir: &Path, program: &Path) ->
     let spawn = Spawn::new(program)
         .args(argv().into_iter().map(OsString::from))
         .fd(listen(VHOST_SOCKET)?, 0)
-        .fd(listen(VSOCK_SOCKET)?, 1);
+        .fd(listen(VSOCK_SOCKET)?, 1)
+        .largest_file(HELPER_LIMIT);
     let role = DaemonRole::VhostVsock;
-    Daemon::start(role, spawn, sandbox_dir, &role.mark(root, id))
+    Daemon::start(role, spawn, sandbox_dir, &role.mark(root, id).within(cgroups))
 }
 
 #[cfg(test)]

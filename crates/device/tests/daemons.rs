@@ -41,6 +41,15 @@ impl Sandbox {
     }
 }
 
+/// The daemon, which is built beside the tests.
+fn program() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let program = test.ancestors().nth(2).unwrap().join("vc-virtiofsd");
+    let remedy = "`cargo build -p virtcontainers-virtiofs-device`";
+    assert!(program.exists(), "{} is missing: {remedy}", program.display());
+    program
+}
+
 fn mountinfo(process: ProcessRef) -> String {
     fs::read_to_string(format!("/proc/{}/mountinfo", process.pid)).unwrap()
 }
@@ -71,9 +80,8 @@ async fn mounts_made_later_reach_virtiofsd_in_its_namespace() {
     let sandbox = Sandbox::new();
     let share = Share::new(&sandbox.dir);
     share.make().unwrap();
-    let mut daemon =
-        virtiofsd::launch(sandbox.root.path(), &sandbox.id, &sandbox.dir, &VirtiofsdConfig::default())
-            .unwrap();
+    let config = VirtiofsdConfig { program: Some(program()), ..VirtiofsdConfig::default() };
+    let mut daemon = virtiofsd::launch(sandbox.root.path(), &sandbox.id, &sandbox.dir, &config).unwrap();
     let server = daemon.record().process;
     eventually("virtiofsd is not confined", || is_confined(server.pid, &share.exported())).await;
     assert_eq!(sandbox.marked(DaemonRole::Virtiofsd), [server], "one process");
@@ -99,7 +107,8 @@ async fn mounts_made_later_reach_virtiofsd_in_its_namespace() {
 async fn the_sockets_of_the_vsock_device_listen_before_its_process_does_anything() {
     let sandbox = Sandbox::new();
     let program = Path::new("/bin/cat");
-    let daemon = vhost_vsock::start(sandbox.root.path(), &sandbox.id, &sandbox.dir, program).unwrap();
+    let daemon =
+        vhost_vsock::start(sandbox.root.path(), &sandbox.id, &sandbox.dir, program, Vec::new()).unwrap();
     for socket in [VHOST_SOCKET, VSOCK_SOCKET] {
         assert!(sandbox.dir.join(socket).exists());
     }

@@ -285,6 +285,10 @@ impl Store for FsStore {
         self.move_aside(&lease)
     }
 
+    fn set_aside_container(&self, lease: &Lease, name: &str) -> Result<Option<PathBuf>, StoreError> {
+        self.move_container_aside(lease, name)
+    }
+
     fn sweep(&self) -> Result<(), StoreError> {
         Self::sweep(self)
     }

@@ -121,6 +121,16 @@ pub trait Store: fmt::Debug + Send + Sync {
         Err(StoreError::Unsupported { id: lease.id().clone(), what: "set aside" })
     }
 
+    /// Moves a container's record, by its name in [`Store::list_containers`], to where it is in nobody's way, as
+    /// [`Store::set_aside`] does with all of a sandbox. Where it is now; `None` when there is none.
+    ///
+    /// # Errors
+    /// When it stays; [`StoreError::Unsupported`] from a store that has no such place.
+    fn set_aside_container(&self, lease: &Lease, name: &str) -> Result<Option<PathBuf>, StoreError> {
+        let _ = name;
+        Err(StoreError::Unsupported { id: lease.id().clone(), what: "set aside a container of" })
+    }
+
     /// Removes what processes were making or removing when they died.
     ///
     /// # Errors

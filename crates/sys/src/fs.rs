@@ -97,44 +97,6 @@ pub fn write_by_way_of(
     }
 }
 
-/// What [`append`] has done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Appended {
-    /// The file was not there, and has only these bytes now.
-    First,
-    /// The bytes follow others.
-    Further,
-    /// Nothing: what has the name is no regular file, or would grow beyond the limit.
-    No,
-}
-
-/// Adds `bytes` to the end of the regular file `name` in `dir` by one `write(2)`; a new file has mode 0640.
-///
-/// Nothing is synced. After the death of the process the bytes are there whole or, if the kernel was interrupted at the
-/// border of a page, in part.
-///
-/// # Errors
-/// As `open(2)` and `write(2)`; `WriteZero` when only a part found room.
-pub fn append(dir: BorrowedFd<'_>, name: &str, bytes: &[u8], limit: u64) -> io::Result<Appended> {
-    let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE | OFlags::NOFOLLOW;
-    let flags = flags | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = match rustix::fs::openat(dir, name, flags, Mode::from_raw_mode(0o640)) {
-        Ok(file) => file,
-        Err(Errno::LOOP | Errno::ISDIR | Errno::NXIO) => return Ok(Appended::No),
-        Err(error) => return Err(error.into()),
-    };
-    let stat = rustix::fs::fstat(&file)?;
-    let size = u64::try_from(stat.st_size).unwrap_or(u64::MAX);
-    let regular = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
-    if !regular || size.saturating_add(bytes.len() as u64) > limit {
-        return Ok(Appended::No);
-    }
-    if rustix::io::write(&file, bytes)? < bytes.len() {
-        return Err(io::Error::new(io::ErrorKind::WriteZero, "no room for all of it"));
-    }
-    Ok(if size == 0 { Appended::First } else { Appended::Further })
-}
-
 fn write_new(dir: BorrowedFd<'_>, name: &str, bytes: &[u8], durability: Durability) -> io::Result<()> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let mut file = File::from(rustix::fs::openat(dir, name, flags, Mode::from_raw_mode(0o640))?);

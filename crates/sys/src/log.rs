@@ -1,22 +1,26 @@
 //! Logs of a bounded size: what is appended stays whole, and at its limit a file becomes the old one, of which there is
-//! one.
+//! one. [`trim`] does the same to a file that another process appends to.
 
 use std::{
     fs::File,
-    io::{self, Write as _},
+    io::{self, Read as _, Seek as _, SeekFrom, Write as _},
+    mem::MaybeUninit,
     os::fd::{AsFd as _, OwnedFd},
     path::Path,
 };
 
 use rustix::{
-    fs::{Mode, OFlags},
+    fs::{Mode, OFlags, RawDir},
     io::Errno,
 };
 
-use crate::fs::open_dir;
+use crate::fs::{Durability, open_dir, write_atomically};
 
 /// What the name of the old file ends in.
 pub const OLD_SUFFIX: &str = ".1";
+
+/// Room for the entries of a directory that are read at once, in bytes.
+const ENTRIES: usize = 2 << 10;
 
 /// A file `<name>` that is only appended to, and becomes `<name>.1` when it would grow beyond its limit: both together
 /// take at most twice the limit. The directory is held open, so a rename of it does not matter.
@@ -73,6 +77,55 @@ impl BoundedLog {
         (self.file, self.length) = open_file(&self.dir, &self.name)?;
         Ok(())
     }
+}
+
+/// The size at which the log of a helper process is cut, in bytes; longer ones of a process that can be held to it cannot be
+/// (see [`crate::spawn::Spawn::largest_file`]).
+pub const HELPER_LIMIT: u64 = 4 << 20;
+
+/// [`trim`]s every `<name>.log` in a directory.
+///
+/// # Errors
+/// At the first that cannot be cut.
+pub fn trim_all(dir: &Path, limit: u64) -> io::Result<()> {
+    let opened = open_dir(dir)?;
+    let mut buffer = [MaybeUninit::uninit(); ENTRIES];
+    let mut entries = RawDir::new(&opened, &mut buffer);
+    while let Some(entry) = entries.next() {
+        let entry = entry?;
+        if let Ok(name) = entry.file_name().to_str()
+            && name.ends_with(".log")
+        {
+            trim(dir, name, limit)?;
+        }
+    }
+    Ok(())
+}
+
+/// Bounds a file to which other processes append, each write at the end (`O_APPEND`): at more than `limit` bytes its end
+/// becomes the old file `<name>.1`, in place of an earlier one, and it begins anew. What is written in that very moment is
+/// lost. `true`: it was cut. No such file, or anything but a regular one, is left alone.
+///
+/// # Errors
+/// As `open(2)`, `read(2)` and `write(2)`.
+pub fn trim(dir: &Path, name: &str, limit: u64) -> io::Result<bool> {
+    let dir = open_dir(dir)?;
+    let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = match rustix::fs::openat(&dir, name, flags, Mode::empty()) {
+        Ok(file) => File::from(file),
+        Err(Errno::NOENT | Errno::LOOP | Errno::ISDIR | Errno::NXIO) => return Ok(false),
+        Err(error) => return Err(error.into()),
+    };
+    let data = file.metadata()?;
+    if !data.is_file() || data.len() <= limit {
+        return Ok(false);
+    }
+    let mut end = Vec::new();
+    (&file).seek(SeekFrom::Start(data.len() - limit))?;
+    (&file).take(limit).read_to_end(&mut end)?;
+    write_atomically(dir.as_fd(), &format!("{name}{OLD_SUFFIX}"), &end, Durability::NoSync)?;
+    file.set_len(0)?;
+    Ok(true)
 }
 
 fn open_file(dir: &OwnedFd, name: &str) -> io::Result<(File, u64)> {

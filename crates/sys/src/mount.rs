@@ -1,7 +1,9 @@
-//! Mounts of this process's mount namespace.
+//! Mounts of this process's mount namespace, and binds into another's.
 //!
 //! What is bound, and where, is given by descriptor wherever somebody else could swap a path in between; a bind that is
 //! to be read-only is so before it becomes visible.
+
+mod apart;
 
 use std::{
     ffi::OsString,
@@ -23,6 +25,8 @@ use rustix::{
     },
 };
 
+pub use apart::bind_into;
+
 /// What a bind mount is to be like.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct BindOptions {
@@ -41,6 +45,11 @@ pub struct BindOptions {
 /// # Errors
 /// As `open_tree(2)`, `mount_setattr(2)` and `move_mount(2)`; `NotADirectory` when only one of the two is a directory.
 pub fn bind_fd(source: BorrowedFd<'_>, target: BorrowedFd<'_>, options: BindOptions) -> io::Result<()> {
+    attach(&detached(source, options)?, target)
+}
+
+/// A copy of a mount that is nowhere yet; dropped, it is gone.
+fn detached(source: BorrowedFd<'_>, options: BindOptions) -> io::Result<OwnedFd> {
     let recursive = if options.recursive { OpenTreeFlags::AT_RECURSIVE } else { OpenTreeFlags::empty() };
     let flags = OpenTreeFlags::OPEN_TREE_CLONE
         | OpenTreeFlags::OPEN_TREE_CLOEXEC
@@ -51,7 +60,7 @@ pub fn bind_fd(source: BorrowedFd<'_>, target: BorrowedFd<'_>, options: BindOpti
     let attributes = if options.read_only { libc::MOUNT_ATTR_RDONLY } else { 0 };
     let propagation = if options.peer { 0 } else { libc::MS_PRIVATE };
     set_attributes(tree.as_fd(), attributes, propagation, options.recursive)?;
-    attach(&tree, target)
+    Ok(tree)
 }
 
 fn attach(tree: &OwnedFd, target: BorrowedFd<'_>) -> io::Result<()> {

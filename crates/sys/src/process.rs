@@ -11,7 +11,7 @@ use std::{
         fd::{AsFd, BorrowedFd, OwnedFd},
         unix::ffi::{OsStrExt as _, OsStringExt as _},
     },
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 pub use rustix::process::Signal;
@@ -193,9 +193,13 @@ impl AsFd for PidFd {
     }
 }
 
-/// The environment entry that tells whose helper a process is: `VIRTCONTAINERS_MARK=<root>:<sandbox>:<role>`.
+/// Whose helper a process is: what its environment tells (`VIRTCONTAINERS_MARK=<root>:<sandbox>:<role>`), and the control
+/// groups that it starts in.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Mark(OsString);
+pub struct Mark {
+    value: OsString,
+    cgroups: Vec<PathBuf>,
+}
 
 /// A process found by its mark.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -218,13 +222,26 @@ impl Mark {
     pub fn new(root: &Path, id: &SandboxId, role: &str) -> Self {
         let mut mark = root.as_os_str().to_owned();
         mark.push(format!(":{id}:{role}"));
-        Self(mark)
+        Self::from(mark)
+    }
+
+    /// The same mark for a process that is to start in these control groups, one of a hierarchy.
+    #[must_use]
+    pub fn within(mut self, cgroups: Vec<PathBuf>) -> Self {
+        self.cgroups = cgroups;
+        self
+    }
+
+    /// The directories of the control groups.
+    #[must_use]
+    pub fn cgroups(&self) -> &[PathBuf] {
+        &self.cgroups
     }
 
     /// The variable's value.
     #[must_use]
     pub fn value(&self) -> &OsStr {
-        &self.0
+        &self.value
     }
 
     /// The living processes that carry exactly this mark. A process inherits its parent's mark, so a helper's own
@@ -234,7 +251,7 @@ impl Mark {
     /// When `/proc` cannot be listed.
     pub fn find(&self) -> io::Result<Vec<ProcessRef>> {
         let mut found = marks()?;
-        found.retain(|(_, mark)| *mark == self.0.as_bytes());
+        found.retain(|(_, mark)| *mark == self.value.as_bytes());
         Ok(found.into_iter().map(|(process, _)| process).collect())
     }
 
@@ -256,13 +273,13 @@ impl Mark {
 
 impl From<OsString> for Mark {
     fn from(value: OsString) -> Self {
-        Self(value)
+        Self { value, cgroups: Vec::new() }
     }
 }
 
 impl From<Mark> for OsString {
     fn from(mark: Mark) -> Self {
-        OsString::from_vec(mark.0.into_vec())
+        OsString::from_vec(mark.value.into_vec())
     }
 }
 

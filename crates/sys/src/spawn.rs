@@ -5,6 +5,9 @@
 //! drop a [`Child`] is not to kill it.
 
 mod confine;
+mod error;
+
+pub use error::SpawnError;
 
 use std::{
     ffi::{OsStr, OsString},
@@ -18,8 +21,10 @@ use std::{
 };
 
 use command_fds::{CommandFdExt as _, FdMapping};
-use rustix::fs::{CWD, Mode, OFlags};
-use thiserror::Error;
+use rustix::{
+    fs::{CWD, Mode, OFlags},
+    process::{Resource, Rlimit},
+};
 
 use crate::{
     process::{Mark, PidFd, ProcessRef, Signal},
@@ -28,56 +33,6 @@ use crate::{
 
 /// The variables that a supervised process inherits when this process has them.
 const INHERITED: [&str; 5] = ["PATH", "LD_LIBRARY_PATH", "TMPDIR", "RUST_LOG", "RUST_BACKTRACE"];
-
-/// Why a process was not started.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum SpawnError {
-    /// There is no such program.
-    #[error("no program {}: install it, or configure the path of the one to use", program.display())]
-    NotFound {
-        /// The program looked for.
-        program: PathBuf,
-    },
-    /// The file for its errors could not be opened.
-    #[error("cannot open {} for the errors of {}", path.display(), program.display())]
-    Log {
-        /// The program.
-        program: PathBuf,
-        /// The file.
-        path: PathBuf,
-        /// The kernel's reason.
-        #[source]
-        source: io::Error,
-    },
-    /// This process may make no namespaces. The same program may be started without.
-    #[error("cannot make namespaces for {}", program.display())]
-    NotConfined {
-        /// The program.
-        program: PathBuf,
-        /// The kernel's reason.
-        #[source]
-        source: io::Error,
-    },
-    /// The network namespace cannot be entered.
-    #[error("cannot enter the network namespace for {}: it needs CAP_SYS_ADMIN, and a descriptor of one", program.display())]
-    Netns {
-        /// The program.
-        program: PathBuf,
-        /// The kernel's reason.
-        #[source]
-        source: io::Error,
-    },
-    /// Anything else.
-    #[error("cannot start {}", program.display())]
-    Failed {
-        /// The program.
-        program: PathBuf,
-        /// The kernel's reason.
-        #[source]
-        source: io::Error,
-    },
-}
 
 /// A process to be started.
 #[derive(Debug)]
@@ -92,7 +47,10 @@ pub struct Spawn {
     stderr: Option<PathBuf>,
     death_signal: Option<Signal>,
     confined: bool,
+    own_mounts: bool,
+    largest_file: Option<u64>,
     netns: Option<OwnedFd>,
+    cgroups: Vec<PathBuf>,
 }
 
 impl Spawn {
@@ -108,7 +66,10 @@ impl Spawn {
             stderr: None,
             death_signal: None,
             confined: false,
+            own_mounts: false,
+            largest_file: None,
             netns: None,
+            cgroups: Vec::new(),
         }
     }
 
@@ -143,8 +104,9 @@ impl Spawn {
         self
     }
 
-    /// Marks the process, so that it can be found without a record.
-    pub fn mark(self, mark: &Mark) -> Self {
+    /// Marks the process, so that it can be found without a record, and has it start in the mark's control groups.
+    pub fn mark(mut self, mark: &Mark) -> Self {
+        self.cgroups = mark.cgroups().to_vec();
         self.env(Mark::VAR, mark.value())
     }
 
@@ -165,6 +127,20 @@ impl Spawn {
     /// does not handle only `SIGKILL` and `SIGSTOP`.
     pub fn confined(mut self) -> Self {
         self.confined = true;
+        self
+    }
+
+    /// Starts it in a mount namespace of its own: what is mounted on the host later appears there, and not the other way
+    /// round. [`Spawn::confined`] has this in it.
+    pub fn own_mounts(mut self) -> Self {
+        self.own_mounts = true;
+        self
+    }
+
+    /// Bounds every file that it writes, its errors' among them: a write beyond this many bytes fails, and nothing else
+    /// happens (`RLIMIT_FSIZE`, with `SIGXFSZ` ignored). For programs that write none of a user's files.
+    pub fn largest_file(mut self, bytes: u64) -> Self {
+        self.largest_file = Some(bytes);
         self
     }
 
@@ -197,6 +173,10 @@ impl Spawn {
                 Err(source) => return Err(SpawnError::Log { program, path, source }),
             };
         }
+        let cgroups = self.cgroups;
+        if let Err(source) = enter_cgroups(&mut command, &cgroups) {
+            return Err(SpawnError::Cgroup { program, cgroups, source });
+        }
         let placed = self.netns.is_some();
         if let Some(netns) = self.netns {
             enter_netns(&mut command, netns);
@@ -205,6 +185,12 @@ impl Spawn {
         if let Err(collision) = command.fd_mappings(self.fds) {
             let source = io::Error::new(io::ErrorKind::InvalidInput, collision);
             return Err(SpawnError::Failed { program, source });
+        }
+        if self.own_mounts {
+            confine::with_own_mounts(&mut command);
+        }
+        if let Some(bytes) = self.largest_file {
+            bound_files(&mut command, bytes);
         }
         let spawned = if self.confined { confine::spawn(&mut command) } else { command.spawn() };
         match spawned {
@@ -215,8 +201,11 @@ impl Spawn {
             {
                 Err(SpawnError::NotFound { program })
             }
+            Err(source) if !cgroups.is_empty() && is_full(&source) => {
+                Err(SpawnError::Cgroup { program, cgroups, source })
+            }
             Err(source) if placed && is_refusal(&source) => Err(SpawnError::Netns { program, source }),
-            Err(source) if self.confined && is_refusal(&source) => {
+            Err(source) if (self.confined || self.own_mounts) && is_refusal(&source) => {
                 Err(SpawnError::NotConfined { program, source })
             }
             Err(source) => Err(SpawnError::Failed { program, source }),
@@ -230,9 +219,36 @@ fn is_refusal(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EPERM | libc::ENOSPC | libc::EINVAL | libc::EUSERS))
 }
 
+/// Whether the kernel lets nobody into a control group: it was removed, has processors or memory for nobody, or is one
+/// that only holds others.
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENODEV | libc::ENOSPC | libc::EBUSY | libc::EOPNOTSUPP))
+}
+
 fn open_log(path: &std::path::Path) -> io::Result<OwnedFd> {
     let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     Ok(rustix::fs::openat(CWD, path, flags, Mode::from_raw_mode(0o640))?)
+}
+
+/// Has the child enter control groups before anything else: its program never runs outside. The lists are opened here, so
+/// that a group that is not there is told from a program that is not.
+#[expect(unsafe_code, reason = "the child is to be in them before its program is executed")]
+fn enter_cgroups(command: &mut Command, dirs: &[PathBuf]) -> io::Result<()> {
+    let open = |dir: &PathBuf| {
+        rustix::fs::open(dir.join(crate::cgroup::PROCS), OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())
+    };
+    let lists = dirs.iter().map(open).collect::<Result<Vec<OwnedFd>, _>>()?;
+    if lists.is_empty() {
+        return Ok(());
+    }
+    // 0 is whoever writes.
+    let enter = move || lists.iter().try_for_each(|list| Ok(rustix::io::write(list, b"0").map(drop)?));
+    // SAFETY: between fork and exec the closure writes constant bytes to descriptors that it owns; write(2) is
+    // async-signal-safe, and nothing here allocates or takes a lock.
+    unsafe {
+        command.pre_exec(enter);
+    }
+    Ok(())
 }
 
 /// Enters a network namespace in the child, which has one thread only. The descriptor, close-on-exec as it is, is gone
@@ -261,6 +277,23 @@ fn lead_session(command: &mut Command, death_signal: Option<Signal>) {
     // are async-signal-safe, none allocates or takes a lock.
     unsafe {
         command.pre_exec(enter);
+    }
+}
+
+#[expect(unsafe_code, reason = "the bound is the child's, between fork and exec")]
+fn bound_files(command: &mut Command, bytes: u64) {
+    let bound = move || {
+        // SAFETY: to ignore a signal runs no handler and touches no memory.
+        if unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) } == libc::SIG_ERR {
+            return Err(io::Error::last_os_error());
+        }
+        let limit = Rlimit { current: Some(bytes), maximum: Some(bytes) };
+        Ok(rustix::process::setrlimit(Resource::Fsize, limit)?)
+    };
+    // SAFETY: between fork and exec the closure makes two plain system calls, both async-signal-safe; it allocates nothing
+    // and takes no lock.
+    unsafe {
+        command.pre_exec(bound);
     }
 }
 

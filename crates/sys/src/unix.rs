@@ -8,7 +8,7 @@ use std::{
     io::{self, IoSlice},
     mem::MaybeUninit,
     os::{
-        fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd},
+        fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd, RawFd},
         unix::net::{UnixListener, UnixStream},
     },
     path::{Path, PathBuf},
@@ -137,6 +137,25 @@ pub fn bind_at(path: &Path) -> io::Result<UnixListener> {
 pub fn connect_at(path: &Path) -> io::Result<UnixStream> {
     let (dir, name) = split(path)?;
     connect_in(dir, name)
+}
+
+/// The listening socket that this process was started with, by its number there; that one stays open.
+///
+/// # Errors
+/// When the descriptor is not open; `InvalidInput` when it is no listening socket.
+#[expect(unsafe_code, reason = "a descriptor's number is all that tells of one that was inherited")]
+pub fn inherited_listener(fd: RawFd) -> io::Result<UnixListener> {
+    let refuse = |what: &str| io::Error::new(io::ErrorKind::InvalidInput, format!("descriptor {fd} {what}"));
+    if fd < 0 {
+        return Err(refuse("is not open"));
+    }
+    // SAFETY: -1 is ruled out; the borrow ends with this statement, and a closed descriptor is an error of dup's.
+    let socket = unsafe { BorrowedFd::borrow_raw(fd) }.try_clone_to_owned()?;
+    match rustix::net::sockopt::socket_acceptconn(&socket) {
+        Ok(true) => Ok(UnixListener::from(socket)),
+        Ok(false) => Err(refuse("does not listen")),
+        Err(_not_a_socket) => Err(refuse("is no socket")),
+    }
 }
 
 /// Whether `server` listens on a socket that it bound by a path ending in `name`.

@@ -4,7 +4,10 @@
 use std::{
     fs,
     io::{ErrorKind, Read as _, Write as _},
-    os::unix::fs::{FileTypeExt as _, PermissionsExt as _},
+    os::{
+        fd::AsRawFd as _,
+        unix::fs::{FileTypeExt as _, PermissionsExt as _},
+    },
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -106,4 +109,21 @@ async fn a_wait_is_bounded_and_ends_with_its_server() {
         "{outcome:?}"
     );
     child.wait().await.unwrap();
+}
+
+#[test]
+fn an_inherited_listener_is_told_from_what_is_none() {
+    let root = tempfile::tempdir().unwrap();
+    let listener = unix::bind_in(root.path(), "inherited").unwrap();
+    let taken = unix::inherited_listener(listener.as_raw_fd()).unwrap();
+    drop(listener);
+    let stream = unix::connect_in(root.path(), "inherited").unwrap();
+    taken.accept().unwrap();
+    let kind = |fd| unix::inherited_listener(fd).unwrap_err().kind();
+    assert_eq!(kind(stream.as_raw_fd()), ErrorKind::InvalidInput, "connected");
+    let file = fs::File::open("/dev/null").unwrap();
+    assert_eq!(kind(file.as_raw_fd()), ErrorKind::InvalidInput, "no socket");
+    for closed in [-1, i32::MAX] {
+        unix::inherited_listener(closed).unwrap_err();
+    }
 }

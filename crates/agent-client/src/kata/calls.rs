@@ -37,6 +37,10 @@ macro_rules! call {
 
 #[async_trait]
 impl Agent for KataAgent {
+    fn disconnect(&self) {
+        self.ended.cancel();
+    }
+
     async fn check(&self) -> Result<(), AgentError> {
         let request = health::CheckRequest::new();
         reply::serving(call!(self.health.check(request), "Check", Some(self.timeouts.check))?)

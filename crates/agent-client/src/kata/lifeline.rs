@@ -1,4 +1,4 @@
-//! Knows when a connection has ended, which ttrpc tells its callers in words only.
+//! Knows when a connection has ended, which ttrpc tells its callers in words only, and can end it.
 
 use std::{
     io,
@@ -7,20 +7,23 @@ use std::{
 };
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::sync::{CancellationToken, DropGuard, WaitForCancellationFutureOwned};
 use virtcontainers_agent_protocol::transport::Stream;
 
-/// A stream that cancels a token at its end: when the peer closes it, when it breaks, or when it is dropped.
+/// A stream that cancels a token at its end: when the peer closes it, when it breaks, or when it is dropped. Whoever cancels
+/// the token ends the stream: it then reads as closed and takes nothing more.
 pub(super) struct Lifeline<S> {
     stream: S,
     ended: CancellationToken,
+    cut: Pin<Box<WaitForCancellationFutureOwned>>,
     _at_drop: DropGuard,
 }
 
 impl<S: Stream> Lifeline<S> {
     pub(super) fn new(stream: S) -> (Self, CancellationToken) {
         let ended = CancellationToken::new();
-        let line = Self { stream, ended: ended.clone(), _at_drop: ended.clone().drop_guard() };
+        let cut = Box::pin(ended.clone().cancelled_owned());
+        let line = Self { stream, ended: ended.clone(), cut, _at_drop: ended.clone().drop_guard() };
         (line, ended)
     }
 
@@ -38,6 +41,9 @@ impl<S: Stream> AsyncRead for Lifeline<S> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.cut.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Ok(()));
+        }
         let before = buf.filled().len();
         let room = buf.remaining() > 0;
         let result = ready!(Pin::new(&mut self.stream).poll_read(cx, buf));
@@ -50,6 +56,9 @@ impl<S: Stream> AsyncRead for Lifeline<S> {
 
 impl<S: Stream> AsyncWrite for Lifeline<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        if self.ended.is_cancelled() {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
         let result = ready!(Pin::new(&mut self.stream).poll_write(cx, data));
         self.judge(result)
     }

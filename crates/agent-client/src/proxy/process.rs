@@ -9,6 +9,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use virtcontainers_sys::{
+    log::HELPER_LIMIT,
     process::{Mark, ProcessRef, Signal},
     spawn::{Child, Spawn},
     unix,
@@ -115,6 +116,7 @@ fn start(program: &Path, dir: &Path, mark: &Mark) -> Result<Child, ProxyError> {
         .cwd(dir)
         .fd(OwnedFd::from(listener), 0)
         .mark(mark)
-        .stderr(dir.join(format!("{ROLE}.log")));
+        .stderr(dir.join(format!("{ROLE}.log")))
+        .largest_file(HELPER_LIMIT);
     Ok(spawn.spawn()?)
 }

@@ -1,9 +1,10 @@
-//! What the first shim of a sandbox keeps beside its process's log: the guest's console and the agent's own log.
+//! What the first shim of a sandbox keeps beside its process's log: the guest's console and the agent's own log; and the
+//! logs of the sandbox's processes within bounds.
 //!
 //! An flock says which shim does; the others wait for it, each with a thread that sleeps in the kernel. Nothing of it
 //! concerns the process: whatever fails here is told and left.
 
-use std::{convert::Infallible, fs::File, io, path::Path, thread};
+use std::{convert::Infallible, fs::File, io, path::Path, thread, time::Duration};
 
 use rustix::{
     fs::{FlockOperation, Mode, OFlags, flock},
@@ -13,12 +14,16 @@ use tokio::{
     io::{AsyncRead, AsyncReadExt as _},
     net::UnixStream,
     sync::oneshot,
+    time::MissedTickBehavior,
 };
 use virtcontainers_agent_protocol::{
     ports,
     transport::{self, AgentAddress},
 };
-use virtcontainers_sys::{log::BoundedLog, unix};
+use virtcontainers_sys::{
+    log::{BoundedLog, HELPER_LIMIT, trim_all},
+    unix,
+};
 
 use super::{AGENT_LOG, CONSOLE_LOG, KEPT_LIMIT, ShimOptions};
 
@@ -26,6 +31,8 @@ use super::{AGENT_LOG, CONSOLE_LOG, KEPT_LIMIT, ShimOptions};
 const LOCK: &str = "keeper.lock";
 /// One read, in bytes.
 const PIECE: usize = 4 << 10;
+/// How often the logs of the sandbox's processes are looked at.
+const BETWEEN_CUTS: Duration = Duration::from_secs(10);
 /// The stack of a thread that only waits for a lock.
 const STACK: usize = 32 << 10;
 
@@ -44,14 +51,23 @@ pub(super) async fn keep(options: &ShimOptions) -> Infallible {
                     note("the agent's log", agent_log(dir, &address).await);
                 }
             };
-            tokio::join!(console, agent);
             // To the end, so that no other shim begins what has ended.
-            std::future::pending().await
+            tokio::join!(console, agent, cut_logs(dir)).2
         }
         Err(error) => {
             note("console and agent log", Err(error));
             std::future::pending().await
         }
+    }
+}
+
+/// Keeps the logs of the sandbox's processes at a bounded size.
+async fn cut_logs(dir: &Path) -> Infallible {
+    let mut turn = tokio::time::interval(BETWEEN_CUTS);
+    turn.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        turn.tick().await;
+        note("the size of a log", trim_all(dir, HELPER_LIMIT));
     }
 }
 

@@ -18,6 +18,7 @@ use tokio::{
     time::timeout,
 };
 use virtcontainers_sys::{
+    log::HELPER_LIMIT,
     process::{Mark, ProcessRef, Signal},
     spawn::{Child, Spawn},
 };
@@ -66,6 +67,7 @@ impl ShimProcess {
             .fd(OwnedFd::from(theirs), 1)
             .mark(mark)
             .stderr(options.sandbox_dir.join(format!("{ROLE}.log")))
+            .largest_file(HELPER_LIMIT)
             .spawn()?;
         let control = UnixStream::from_std(ours).map_err(ShimError::Runtime)?;
         let mut shim = Self { child, control };

@@ -1,15 +1,18 @@
 //! The tree that the guest sees.
 //!
 //! ```text
-//! <sandbox dir>/mounts/           a mount of its own, shared; each container's mounts are made here
-//! <sandbox dir>/mounts/<cid>/rootfs
+//! <sandbox dir>/mounts/<cid>/rootfs    mount points, empty on the host
 //! <sandbox dir>/mounts/<cid>/vol-<n>
-//! <sandbox dir>/shared/           the same tree for the guest: slave and shared, its top read-only
+//! <sandbox dir>/shared/                the same tree for the guest: a mount of `mounts/`, read-only
 //! ```
 //!
-//! Mounts pass from `mounts/` to `shared/` and on to the daemon's mount namespace, never back. The guest can write
-//! below a `rootfs` or a `vol-<n>` only: the directories above are on the read-only top, so it cannot put a symbolic
-//! link where the host makes or removes a mount. What is bound is opened once and bound by its descriptor.
+//! A container's files are bound onto these mount points below `shared/` in the mount namespace of the process that
+//! serves the tree, and nowhere else: on the host, nothing of a user's is reachable below the sandbox's directory, so no
+//! `rm -r` of it harms them. They go when that process ends, or when the host removes the mount point. A tree that nobody
+//! serves, or a process without such a namespace, has them on the host.
+//!
+//! The guest can write below a `rootfs` or a `vol-<n>` only: the directories above are on the read-only top, so it cannot
+//! put a symbolic link where the host makes or removes a mount. What is bound is opened once and bound by its descriptor.
 
 use std::{
     ffi::OsStr,
@@ -26,6 +29,7 @@ use serde::{Deserialize, Serialize};
 use virtcontainers_sys::{
     fs::{open_beneath, open_dir, remove_tree},
     mount::{self, BindOptions},
+    process::ProcessRef,
 };
 use virtcontainers_types::ContainerId;
 
@@ -97,13 +101,20 @@ impl ShareResource {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Share {
     dir: PathBuf,
+    server: Option<ProcessRef>,
 }
 
 impl Share {
     /// The tree below a sandbox's directory, which must be absolute and free of symbolic links. Makes nothing.
     #[must_use]
     pub fn new(sandbox_dir: &Path) -> Self {
-        Self { dir: sandbox_dir.to_owned() }
+        Self { dir: sandbox_dir.to_owned(), server: None }
+    }
+
+    /// The same tree, served by this process: what is added is mounted in its mount namespace.
+    #[must_use]
+    pub fn served_by(self, server: Option<ProcessRef>) -> Self {
+        Self { server, ..self }
     }
 
     /// What to record before [`Share::make`].
@@ -140,15 +151,10 @@ impl Share {
             make_dir(dir.as_fd(), name)
                 .map_err(DeviceError::io("make the directory", self.dir.join(name)))?;
         }
-        // A bind shares nothing at first, also where the host's root is shared: `mounts` then begins a group of its own.
-        mount::bind(&mounts, &mounts, BindOptions::default()).map_err(DeviceError::io("bind", &mounts))?;
-        let change = |path: &Path| DeviceError::io("set the propagation of", path.to_owned());
-        mount::make_shared(&mounts, false).map_err(change(&mounts))?;
-        let peer = BindOptions { peer: true, ..BindOptions::default() };
-        mount::bind(&mounts, &shared, peer).map_err(DeviceError::io("bind", &shared))?;
-        mount::make_slave(&shared, false).map_err(change(&shared))?;
-        mount::make_shared(&shared, false).map_err(change(&shared))?;
-        mount::set_read_only(&shared, false).map_err(DeviceError::io("make read-only", &shared))
+        let top = BindOptions { read_only: true, ..BindOptions::default() };
+        mount::bind(&mounts, &shared, top).map_err(DeviceError::io("bind", &shared))?;
+        // For a daemon that makes a mount namespace itself: it follows.
+        mount::make_shared(&shared, false).map_err(DeviceError::io("set the propagation of", &shared))
     }
 
     /// Adds a container's root file system, with the mounts below it.
@@ -187,18 +193,23 @@ impl Share {
         is_dir: bool,
         access: Access,
     ) -> Result<Shared, DeviceError> {
-        let place = self.mounts().join(id.as_str()).join(name);
-        let target = || -> io::Result<OwnedFd> {
+        let place = self.exported().join(id.as_str()).join(name);
+        let make = || -> io::Result<OwnedFd> {
             let top = open_dir(&self.mounts())?;
             let container = make_dir(top.as_fd(), id.as_str())?;
             if is_dir { make_dir(container.as_fd(), name) } else { make_file(container.as_fd(), name) }
         };
-        let target = target().map_err(DeviceError::io("make the mount point", &place))?;
-        if mount::is_mount_point(&place).map_err(DeviceError::io("look at", &place))? {
-            return Err(DeviceError::io("mount a second time on", &place)(Errno::BUSY));
-        }
+        make().map_err(DeviceError::io("make the mount point", &place))?;
         let options = BindOptions { recursive: is_dir, read_only: access == Access::ReadOnly, peer: false };
-        mount::bind_fd(source, target.as_fd(), options).map_err(DeviceError::io("bind on", &place))?;
+        let bound = match self.server.map(|server| server.open()) {
+            None => bind_here(source, &place, options),
+            Some(Ok(Some(server))) => mount::bind_into(&server, source, &place, options),
+            Some(Ok(None)) => {
+                Err(io::Error::new(io::ErrorKind::NotFound, "the process that serves it has ended"))
+            }
+            Some(Err(error)) => Err(error),
+        };
+        bound.map_err(DeviceError::io("bind on", &place))?;
         Ok(Shared { path: Path::new(id.as_str()).join(name), is_dir })
     }
 
@@ -208,7 +219,8 @@ impl Share {
     /// At the first that stays.
     pub fn remove_container(&self, id: &ContainerId) -> Result<(), DeviceError> {
         let path = self.mounts().join(id.as_str());
-        unmount_all(&path)?;
+        self.unmount_all(&[self.exported().join(id.as_str()), path.clone()])?;
+        // Whatever is mounted on them in another namespace goes with the mount points.
         match open_dir(&self.mounts()) {
             Ok(top) => {
                 remove_tree(top.as_fd(), OsStr::new(id.as_str())).map_err(DeviceError::io("remove", path))
@@ -228,23 +240,33 @@ impl Share {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(DeviceError::io("open", &self.dir)(error)),
         };
+        self.unmount_all(&[self.exported(), self.mounts()])?;
         for name in [SHARED, MOUNTS] {
             let path = self.dir.join(name);
-            unmount_all(&path)?;
             remove_tree(dir.as_fd(), OsStr::new(name)).map_err(DeviceError::io("remove", path))?;
+        }
+        Ok(())
+    }
+
+    /// Unmounts everything at and below these paths of the tree, the deepest first. A mount that is gone when its turn
+    /// comes went with another one, by propagation.
+    fn unmount_all(&self, paths: &[PathBuf]) -> Result<(), DeviceError> {
+        let points = mount::mounts_under_canonical(&self.dir);
+        let points = points.map_err(DeviceError::io("list the mounts under", &self.dir))?;
+        for point in points.iter().filter(|point| paths.iter().any(|path| point.starts_with(path))) {
+            mount::unmount(point).map_err(DeviceError::io("unmount", point))?;
         }
         Ok(())
     }
 }
 
-/// Unmounts everything at and below `path`, the deepest first. A mount that is gone when its turn comes went with
-/// another one, by propagation.
-fn unmount_all(path: &Path) -> Result<(), DeviceError> {
-    let points = mount::mounts_under(path).map_err(DeviceError::io("list the mounts under", path))?;
-    for point in points {
-        mount::unmount(&point).map_err(DeviceError::io("unmount", point))?;
+fn bind_here(source: BorrowedFd<'_>, place: &Path, options: BindOptions) -> io::Result<()> {
+    if mount::is_mount_point(place)? {
+        return Err(Errno::BUSY.into());
     }
-    Ok(())
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let target = rustix::fs::openat(CWD, place, flags, Mode::empty())?;
+    mount::bind_fd(source, target.as_fd(), options)
 }
 
 /// Opens what is to be shared, once and for all, and tells whether it is a directory.

@@ -1,4 +1,5 @@
-//! virtio-fs, served by virtiofsd (the Rust one, version 1.14).
+//! virtio-fs, served by `vc-virtiofsd` (crates/virtiofs-device), or by a plain virtiofsd (the Rust one, version 1.14), whose
+//! arguments are the same.
 //!
 //! It runs in mount, pid, network, ipc and uts namespaces of its own, with the exported tree as its root and its system
 //! calls filtered; no argument takes that away. The namespaces are made here and the daemon changes its root: that is
@@ -21,12 +22,13 @@ use virtcontainers_types::SandboxId;
 
 use crate::{Daemon, DaemonRole, DeviceError, Program, Share};
 
-/// The program. The one in `/usr/lib/qemu` is QEMU's old daemon, with other arguments.
+/// The program. The virtiofsd in `/usr/lib/qemu` is QEMU's old daemon, with other arguments.
 pub const PROGRAM: Program = Program {
-    name: "virtiofsd",
+    name: "vc-virtiofsd",
+    otherwise: Some("virtiofsd"),
     places: &["/usr/libexec"],
-    remedy: "install it with `cargo install virtiofsd@1.14.0` (needs libseccomp-dev and libcap-ng-dev), or set the \
-             path of an installed one",
+    remedy: "put it beside the program of this process or on PATH (scripts/build-virtc makes it); or install virtiofsd with \
+             `cargo install virtiofsd@1.14.0` (needs libseccomp-dev and libcap-ng-dev), or set the path of an installed one",
 };
 
 /// The socket's name in the sandbox's directory.
@@ -42,7 +44,8 @@ const SOCKET_FD: i32 = 3;
 pub enum CacheMode {
     /// Not at all.
     Never,
-    /// Metadata for a second, contents from open to close.
+    /// Metadata for a second, contents from open to close; with `vc-virtiofsd` contents for as long as an open finds the
+    /// file unchanged.
     #[default]
     Auto,
     /// For ever: for trees that nobody else changes.
@@ -74,6 +77,8 @@ pub struct VirtiofsdConfig {
     pub thread_pool_size: u32,
     /// More arguments (the reference document's `VirtioFSExtraArgs`). One that sets what is set here wins.
     pub extra_args: Vec<String>,
+    /// The control groups that it starts in.
+    pub cgroups: Vec<PathBuf>,
 }
 
 /// Arguments that are the library's own, and why no other may be given.
@@ -176,7 +181,7 @@ pub fn launch(
     sandbox_dir: &Path,
     config: &VirtiofsdConfig,
 ) -> Result<Daemon, DeviceError> {
-    let program = PROGRAM.find(config.program.as_deref())?;
+    let program = PROGRAM.find(config.program.as_deref(), None)?;
     let share = Share::new(sandbox_dir).exported();
     let name = share.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let start = |sandbox, listener: &UnixListener| {
@@ -184,7 +189,8 @@ pub fn launch(
         let fd = listener.as_fd().try_clone_to_owned().map_err(DeviceError::io("hand over", SOCKET))?;
         let spawn = Spawn::new(&program).args(argv.into_iter().map(OsString::from)).fd(fd, SOCKET_FD);
         let spawn = if sandbox == Sandbox::Made { spawn.confined() } else { spawn };
-        Daemon::start(DaemonRole::Virtiofsd, spawn, sandbox_dir, &DaemonRole::Virtiofsd.mark(root, id))
+        let mark = DaemonRole::Virtiofsd.mark(root, id).within(config.cgroups.clone());
+        Daemon::start(DaemonRole::Virtiofsd, spawn, sandbox_dir, &mark)
     };
     let failed = || DeviceError::io("listen on", sandbox_dir.join(SOCKET));
     let listener = unix::bind_in(sandbox_dir, SOCKET).map_err(failed())?;

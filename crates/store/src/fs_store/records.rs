@@ -56,7 +56,12 @@ pub(super) struct Unsynced {
 
 /// The name of a container's file.
 pub(super) fn container_file(id: &ContainerId) -> String {
-    format!("{}{id}{}", CONTAINER.0, CONTAINER.1)
+    named_file(id.as_str())
+}
+
+/// The file of a container's record, by the container's name, which may be no id.
+pub(super) fn named_file(name: &str) -> String {
+    format!("{}{name}{}", CONTAINER.0, CONTAINER.1)
 }
 
 /// What a log says.

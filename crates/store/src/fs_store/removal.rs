@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    os::fd::AsFd as _,
+    os::fd::{AsFd as _, BorrowedFd},
     path::{Path, PathBuf},
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -14,7 +14,11 @@ use virtcontainers_sys::{
 };
 use virtcontainers_types::SandboxId;
 
-use super::{FsStore, INCOMING, OUTGOING, SET_ASIDE, lock::Held, records::RECORD};
+use super::{
+    FsStore, INCOMING, OUTGOING, SET_ASIDE,
+    lock::Held,
+    records::{RECORD, named_file},
+};
 use crate::{Lease, StoreError, envelope::Kind};
 
 impl FsStore {
@@ -58,6 +62,39 @@ impl FsStore {
         if let Some(path) = mounts.into_iter().next() {
             return Err(StoreError::StillMounted { path });
         }
+        let moved =
+            self.place_aside(self.sandboxes.as_fd(), lease.id().as_str(), lease.id().as_str(), path)?;
+        let there = moved.ok_or_else(|| StoreError::NotFound { id: lease.id().clone() })?;
+        let done = self.disk.sync_dir(self.sandboxes.as_fd());
+        done.map(|()| there).map_err(StoreError::io("sync", &self.sandboxes_path))
+    }
+
+    /// Moves the record of a container of a leased sandbox out of the way.
+    pub(super) fn move_container_aside(
+        &self,
+        lease: &Lease,
+        container: &str,
+    ) -> Result<Option<PathBuf>, StoreError> {
+        let held = self.held(lease)?;
+        let name = named_file(container);
+        // It came from a listing, in which no name has a separator.
+        if name.contains('/') {
+            return Ok(None);
+        }
+        let to = format!("{}-{container}", lease.id());
+        let moved = self.place_aside(held.dir(), &name, &to, &held.path.join(&name))?;
+        self.disk.sync_dir(held.dir()).map_err(StoreError::io("sync", &held.path))?;
+        Ok(moved)
+    }
+
+    /// Moves `name` in `dir` among what was set aside, under a name with this stem and the time. `None`: it is not there.
+    fn place_aside(
+        &self,
+        dir: BorrowedFd<'_>,
+        name: &str,
+        stem: &str,
+        path: &Path,
+    ) -> Result<Option<PathBuf>, StoreError> {
         let aside = self.root.join(SET_ASIDE);
         let mut builder = std::fs::DirBuilder::new();
         std::os::unix::fs::DirBuilderExt::mode(builder.recursive(true), 0o750);
@@ -66,17 +103,15 @@ impl FsStore {
         let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         for attempt in 0..1000 {
             let again = if attempt == 0 { String::new() } else { format!("-{attempt}") };
-            let name = format!("{}-{seconds}{again}", lease.id());
+            let there = format!("{stem}-{seconds}{again}");
             let flags = rustix::fs::RenameFlags::NOREPLACE;
-            match rustix::fs::renameat_with(&self.sandboxes, lease.id().as_str(), &to, &name, flags) {
+            match rustix::fs::renameat_with(dir, name, &to, &there, flags) {
                 Ok(()) => {
                     self.disk.sync_dir(to.as_fd()).map_err(StoreError::io("sync", &aside))?;
-                    let done = self.disk.sync_dir(self.sandboxes.as_fd());
-                    return done
-                        .map(|()| aside.join(name))
-                        .map_err(StoreError::io("sync", &self.sandboxes_path));
+                    return Ok(Some(aside.join(there)));
                 }
                 Err(rustix::io::Errno::EXIST) => {}
+                Err(rustix::io::Errno::NOENT) => return Ok(None),
                 Err(error) => return Err(StoreError::io("set aside", path)(error)),
             }
         }

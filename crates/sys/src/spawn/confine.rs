@@ -38,6 +38,19 @@ pub(super) fn spawn(command: &mut Command) -> io::Result<Child> {
     })
 }
 
+/// Has the process start in a mount namespace of its own that follows the host's.
+#[expect(unsafe_code, reason = "namespaces can only be entered between fork and exec")]
+pub(super) fn with_own_mounts(command: &mut Command) {
+    let enter = || {
+        unshare(libc::CLONE_NEWNS)?;
+        follow_only()
+    };
+    // SAFETY: as in `spawn`: two system calls with constant arguments.
+    unsafe {
+        command.pre_exec(enter);
+    }
+}
+
 #[expect(
     unsafe_code,
     reason = "a plain system call that has become unsafe in rustix for its flag CLONE_FILES"
