@@ -30,6 +30,8 @@ pub struct Settings {
     pub pivot: bool,
     /// Whether the agent is PID 1 of a virtual machine.
     pub is_init: bool,
+    /// The size of its processes' pipes in bytes, where the host chose it.
+    pub pipe_size: Option<usize>,
 }
 
 impl Settings {

@@ -27,7 +27,8 @@ pub fn as_init() -> ! {
     let life = std::panic::catch_unwind(|| -> Result<(), Box<dyn Error>> {
         let guest = init::set_up()?;
         log::start(&guest.cmdline);
-        let settings = Settings { directory: DIRECTORY.into(), pivot: true, is_init: true };
+        let pipe_size = guest.cmdline.container_pipe_size();
+        let settings = Settings { directory: DIRECTORY.into(), pivot: true, is_init: true, pipe_size };
         live(settings, &Endpoint::Guest(guest.cmdline), Some(guest.modules))
     });
     match life {
@@ -45,7 +46,7 @@ pub fn as_init() -> ! {
 pub fn outside(socket: PathBuf, directory: PathBuf) -> Result<(), Box<dyn Error>> {
     sys::namespace::isolate_mounts()?;
     rustix::process::set_child_subreaper(Some(rustix::process::Pid::INIT))?;
-    let settings = Settings { directory, pivot: true, is_init: false };
+    let settings = Settings { directory, pivot: true, is_init: false, pipe_size: None };
     live(settings, &Endpoint::Unix(socket), None)
 }
 

@@ -131,7 +131,8 @@ pub(super) async fn launch_with(
             Process::new(exec, pid, exit, stdio)
         }
         None => {
-            let (child, stdio) = Stdio::pipes().map_err(LaunchError::io("make the standard streams"))?;
+            let pipes = Stdio::pipes(agent.settings().pipe_size);
+            let (child, stdio) = pipes.map_err(LaunchError::io("make the standard streams"))?;
             let (pid, exit) = agent.launcher().launch(&request, place, Some(child)).await?;
             Process::new(exec, pid, exit, stdio)
         }

@@ -111,6 +111,12 @@ impl Cmdline {
         asked.then(|| self.port(kernel_parameters::KATA_DEBUG_CONSOLE_PORT).unwrap_or(ports::DEBUG_CONSOLE))
     }
 
+    /// The size of the pipes of a container's processes in bytes, if it is chosen; zero is no choice.
+    #[must_use]
+    pub fn container_pipe_size(&self) -> Option<usize> {
+        self.value(kernel_parameters::KATA_CONTAINER_PIPE_SIZE)?.parse().ok().filter(|size| *size != 0)
+    }
+
     /// A port other than 0, which says that there is none of one's own.
     fn port(&self, name: &str) -> Option<u32> {
         self.value(name)?.parse().ok().filter(|port| *port != 0)

@@ -28,18 +28,27 @@ pub struct Stdio {
 }
 
 impl Stdio {
-    /// Three new pipes.
+    /// Three new pipes, of `size` bytes each where one is asked for.
     ///
     /// # Errors
-    /// When there are no descriptors left.
-    pub fn pipes() -> io::Result<(ChildStdio, Self)> {
+    /// When there are no descriptors left, or the kernel refuses the size.
+    pub fn pipes(size: Option<usize>) -> io::Result<(ChildStdio, Self)> {
         let pipe = || rustix::pipe::pipe_with(PipeFlags::CLOEXEC);
         let (stdin, to_stdin) = pipe()?;
         let (from_stdout, stdout) = pipe()?;
         let (from_stderr, stderr) = pipe()?;
-        for output in [&from_stdout, &from_stderr] {
-            // A smaller pipe is slower and nothing else.
-            rustix::pipe::fcntl_setpipe_size(output, OUTPUT_PIPE).ok();
+        match size {
+            Some(size) => {
+                for pipe in [&stdin, &from_stdout, &from_stderr] {
+                    rustix::pipe::fcntl_setpipe_size(pipe, size)?;
+                }
+            }
+            None => {
+                for output in [&from_stdout, &from_stderr] {
+                    // A smaller pipe is slower and nothing else.
+                    rustix::pipe::fcntl_setpipe_size(output, OUTPUT_PIPE).ok();
+                }
+            }
         }
         let stdio = Self {
             stdin: InputStream::new(Some(stream::watch(to_stdin, Interest::WRITABLE)?)),

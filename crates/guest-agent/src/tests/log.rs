@@ -55,6 +55,8 @@ fn the_level_is_the_kernel_parameters() {
     let cmdline = Cmdline::parse("agent.log_vport=4000 agent.debug_console agent.debug_console_vport=0");
     assert_eq!((cmdline.log_port(), cmdline.debug_console_port()), (4000, Some(1026)));
     assert_eq!(Cmdline::parse("agent.debug_console_vport=5").debug_console_port(), None);
+    assert_eq!(Cmdline::parse("agent.container_pipe_size=65536").container_pipe_size(), Some(65_536));
+    assert_eq!(Cmdline::parse("agent.container_pipe_size=0").container_pipe_size(), None);
 }
 
 #[tokio::test]

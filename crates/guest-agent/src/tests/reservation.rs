@@ -10,7 +10,7 @@ use crate::{
 };
 
 fn agent() -> Arc<Agent> {
-    let settings = Settings { directory: "/nowhere".into(), pivot: true, is_init: false };
+    let settings = Settings { directory: "/nowhere".into(), pivot: true, is_init: false, pipe_size: None };
     Agent::new(settings, Arc::new(Reaper::default()), None)
 }
 
