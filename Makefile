@@ -1,7 +1,7 @@
 # Everything a person or CI does with this workspace. `make` alone lists it.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test build agent guest bench fuzz soak faults install-deps lint doc completions clean
+.PHONY: help demo test lab-test build agent guest bench fuzz soak faults install-deps lint doc completions clean
 
 help: ## list what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -12,7 +12,10 @@ demo: ## run a container in a virtual machine, from nothing
 test: ## run every test, those with a real virtual machine included
 	@scripts/test
 
-build: ## build virtc and its helper program (target/release/virtc, vc-helper)
+lab-test: ## run the tests for full-featured hosts, in a virtual machine that stands in as one (LAB=network chooses)
+	@scripts/lab-test $(LAB)
+
+build: ## build virtc and its helper programs (target/release/virtc, vc-helper, vc-virtiofsd)
 	@scripts/install-deps build
 	@scripts/build-virtc
 

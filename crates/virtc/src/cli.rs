@@ -1,6 +1,7 @@
 //! What can be asked of `virtc`: the command line, as clap reads it, with the help that teaches it.
 
 mod attend;
+mod cgroup;
 mod container;
 mod control;
 mod copy;
@@ -22,6 +23,7 @@ use clap::{
 use tracing_subscriber::{EnvFilter, filter::ParseError};
 
 pub(crate) use attend::{AttachArgs, ConsoleArgs, ExecArgs, WaitArgs};
+pub(crate) use cgroup::CgroupArgs;
 pub(crate) use container::{ContainerArgs, ContainerCommand, ContainerVerb};
 pub(crate) use control::{KillArgs, LimitArgs, PauseArgs, UpdateArgs};
 pub(crate) use copy::CpArgs;

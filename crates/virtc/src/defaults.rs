@@ -9,7 +9,7 @@ use virtcontainers::{
 use virtcontainers_guest_image::{GuestImage, default_locations};
 
 use crate::{
-    cli::{ContainerArgs, Global, MachineArgs, Net, NetArgs, ProcessArgs},
+    cli::{CgroupArgs, ContainerArgs, Global, MachineArgs, Net, NetArgs, ProcessArgs},
     config::{HostConfig, NetworkSettings},
     error::CliError,
     terminal,
@@ -87,6 +87,15 @@ pub(crate) fn network(
     }
     config.netmon.enable |= args.netmon;
     Ok(())
+}
+
+/// Puts the host's control groups that the command line names over a configuration.
+pub(crate) fn cgroups(args: &CgroupArgs, config: &mut SandboxConfig) {
+    if args.cgroup_parent.is_some() {
+        config.cgroups.clone_from(&args.cgroup_parent);
+    }
+    config.sandbox_cgroup_only |= args.sandbox_cgroup_only;
+    config.memory_overhead = args.memory_overhead.unwrap_or(config.memory_overhead);
 }
 
 /// Puts what the command line says over a configuration.

@@ -1,10 +1,12 @@
 //! Joins a process in the guest to this process: its streams, its signals, its terminal, its exit code.
 
-use std::{future::pending, io};
+use std::{future::pending, io, pin::pin, time::Duration};
 
+use futures::FutureExt as _;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     signal::unix::{Signal as Arrivals, SignalKind},
+    time::timeout,
 };
 use virtcontainers::{AttachControl, Attachment, Container, Error, Process, Signal, TerminalSize};
 
@@ -19,6 +21,8 @@ use crate::{
 
 /// One read of the guest's output: a message of the agent's protocol.
 const CHUNK: usize = 32 * 1024;
+/// How long a broken stream may wait for a better reason than its own.
+const EXPLANATION: Duration = Duration::from_secs(2);
 /// What a shell reports of a command whose reader went away.
 const BROKEN_PIPE: i32 = 128 + 13;
 
@@ -158,8 +162,10 @@ async fn run(
         // With a terminal, standard error is the terminal too.
         if how.tty { Ok(()) } else { pump(stderr, tokio::io::stderr(), "standard error").await }
     };
-    let wait = async { Ok(control.wait().await?) };
-    match tokio::try_join!(stdout, stderr, wait) {
+    let mut wait = pin!(control.wait().fuse());
+    let code = async { Ok((&mut wait).await?) };
+    let joined = async { tokio::try_join!(stdout, stderr, code) };
+    match joined.await {
         Ok(((), (), code)) => Ok(Ended::Code(code)),
         Err(error) if error.is_closed_pipe() => match control {
             Control::Own(process) => {
@@ -167,6 +173,11 @@ async fn run(
                 Ok(Ended::Code(BROKEN_PIPE))
             }
             Control::Shared(..) => Ok(Ended::Detached),
+        },
+        // A stream that breaks may be the first to tell of the guest's end; whoever waits for the process learns why.
+        Err(error @ CliError::Io { .. }) => match timeout(EXPLANATION, wait).await {
+            Ok(Err(reason)) => Err(reason.into()),
+            Ok(Ok(_)) | Err(_) => Err(error),
         },
         Err(error) => Err(error),
     }

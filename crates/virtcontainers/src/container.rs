@@ -29,6 +29,7 @@ use virtcontainers_types::{ContainerId, ExecId, stats::ContainerStats};
 pub(crate) use attach::attach;
 pub use attach::{AttachControl, AttachOutput, AttachStdin, Attachment};
 pub(crate) use create::{PreparedContainer, prepare};
+pub(crate) use delete::set_aside;
 pub(crate) use record::{ContainerPhase, ContainerRecord};
 pub(crate) use start::start_in;
 pub(crate) use status::status_of;

@@ -49,11 +49,13 @@
 #[doc = include_str!("../../../README.md")]
 struct Readme;
 
+pub mod cgroup;
 mod container;
 mod drive;
 mod error;
 mod log;
 mod oci;
+mod privileges;
 mod process;
 mod ps;
 mod runtime;
@@ -73,6 +75,7 @@ pub use config::{
 pub use container::{AttachControl, AttachOutput, AttachStdin, Attachment, Container};
 pub use error::{Error, ErrorKind};
 pub use log::{LogOptions, LogSource, Logs};
+pub use privileges::{Ability, Privileges, Refusal};
 pub use process::Process;
 pub use ps::{ProcessList, ProcessListFormat, ProcessListOptions};
 pub use runtime::{

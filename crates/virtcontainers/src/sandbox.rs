@@ -3,6 +3,7 @@
 mod admission;
 mod annotations;
 mod boot;
+pub(crate) mod cgroups;
 mod collect;
 mod connect;
 pub(crate) mod create;
@@ -39,6 +40,7 @@ use tokio::sync::watch;
 use virtcontainers_agent_client::{Agent, AgentError, AgentInfo};
 use virtcontainers_hypervisor::{ConsoleTail, Vm, VmExit};
 use virtcontainers_store::StoreExt as _;
+use virtcontainers_sys::task::Task;
 use virtcontainers_types::{ContainerId, SandboxId};
 
 pub(crate) use admission::Todo;
@@ -51,7 +53,7 @@ pub(crate) use record::{Ending, Machine, SandboxPhase, SandboxRecord};
 pub(crate) use release::Release;
 pub(crate) use resource::{Resource, Role};
 pub(crate) use session::{Live, Session};
-pub(crate) use share::share_container;
+pub(crate) use share::{server_of, share_container};
 pub(crate) use status::status as status_of;
 pub(crate) use stop::end_processes;
 pub use sync::NetworkChanges;
@@ -63,7 +65,7 @@ use crate::{
     drive::to_the_end,
     error::Error,
     runtime::Runtime,
-    status::SandboxStatus,
+    status::{SandboxStatus, StatusReason},
 };
 
 /// How many lines of the guest's console an error or a report shows.
@@ -104,9 +106,20 @@ pub(crate) struct Shared {
     id: SandboxId,
     live: Arc<tokio::sync::Mutex<Live>>,
     watched: Mutex<Option<Watched>>,
-    /// The connection to the agent that all verbs share, with the machine in which that agent is.
-    agent: Mutex<Option<(Machine, Arc<dyn Agent>)>>,
+    /// The connection to the agent that all verbs share.
+    agent: Mutex<Option<Kept>>,
     monitor: Mutex<Weak<monitor::Watch>>,
+    /// The machine whose agent did not answer when it was last asked how it is.
+    silent: Mutex<Option<Machine>>,
+}
+
+/// A connection that is kept.
+struct Kept {
+    /// The machine in which the agent is.
+    machine: Machine,
+    agent: Arc<dyn Agent>,
+    /// Breaks it when the machine has lost what it cannot do without.
+    _tether: Option<Task<()>>,
 }
 
 /// What can be told of the virtual machine without waiting for whoever works with it.
@@ -118,21 +131,22 @@ struct Watched {
 
 impl Shared {
     pub(crate) fn new(runtime: Runtime, id: SandboxId) -> Self {
-        let (watched, agent, monitor) = Default::default();
-        Self { runtime, id, live: Arc::default(), watched, agent, monitor }
+        let (watched, agent, monitor, silent) = Default::default();
+        Self { runtime, id, live: Arc::default(), watched, agent, monitor, silent }
     }
 
     /// The agent of this very machine, where this process is connected to it and connections are to be kept.
     pub(crate) fn kept_agent(&self, record: &SandboxRecord) -> Option<Arc<dyn Agent>> {
         let machine = record.phase.machine().filter(|_| record.config.agent_config.long_live_conn)?;
         let kept = self.agent.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.as_ref().filter(|(of, _)| of == machine).map(|(_, agent)| Arc::clone(agent))
+        kept.as_ref().filter(|kept| kept.machine == *machine).map(|kept| Arc::clone(&kept.agent))
     }
 
     /// Keeps a connection for the verbs to come, where connections are to be kept.
     pub(crate) fn keep_agent(&self, record: &SandboxRecord, agent: &Arc<dyn Agent>) {
         if let Some(machine) = record.phase.machine().filter(|_| record.config.agent_config.long_live_conn) {
-            let kept = (machine.clone(), Arc::clone(agent));
+            let tether = helper::tether(record, agent);
+            let kept = Kept { machine: machine.clone(), agent: Arc::clone(agent), _tether: tether };
             *self.agent.lock().unwrap_or_else(PoisonError::into_inner) = Some(kept);
         }
     }
@@ -236,12 +250,17 @@ impl Sandbox {
         to_the_end(self.runtime(), "delete sandbox", delete::delete(Arc::clone(&self.shared), mode)).await
     }
 
-    /// Its status. Never waits for another verb, and never asks the guest.
+    /// Its status. Never waits for another verb, and never asks the guest: that its agent does not answer is told where a
+    /// [`Monitor`] of this process or [`Sandbox::probe`] has found it.
     ///
     /// # Errors
     /// When it does not exist or its record cannot be read.
     pub async fn status(&self) -> Result<SandboxStatus, Error> {
-        status::status(self.runtime(), self.id())
+        let record = self.load()?;
+        let silent = self.shared.is_silent(&record);
+        let mut status = status::whole(self.runtime(), record)?;
+        status.reason = status.reason.or(silent.then_some(StatusReason::AgentSilent));
+        Ok(status)
     }
 
     /// Creates a container in it; its command does not run yet. All or nothing.

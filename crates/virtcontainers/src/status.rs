@@ -18,7 +18,7 @@ pub struct SandboxStatus {
     pub id: SandboxId,
     /// Its state. A sandbox whose virtual machine has died is [`SandboxState::Stopped`].
     pub state: SandboxState,
-    /// Why it is stopped, when nobody stopped it; or which of its helper processes has died while it runs on.
+    /// Why it is stopped, when nobody stopped it; or what is wrong with it while it runs on.
     pub reason: Option<StatusReason>,
     /// Its virtual machine monitor.
     pub hypervisor: HypervisorKind,
@@ -34,6 +34,11 @@ pub struct SandboxStatus {
     pub created: Timestamp,
     /// Process id of the virtual machine monitor while it lives.
     pub vmm_pid: Option<u32>,
+    /// The directories of its control groups on the host.
+    pub cgroups: Vec<PathBuf>,
+    /// Control groups that could not be made, each with the reason; of a sandbox whose configuration asks for none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub lacking_cgroups: Vec<String>,
     /// Its helper processes that live, each with its role.
     pub processes: Vec<HelperProcess>,
     /// Its containers, by id.
@@ -58,6 +63,12 @@ pub enum StatusReason {
     },
     /// The process that created it died before it was done.
     CreateUnfinished,
+    /// Its virtual machine lives, and its agent did not answer when it was last asked: by a [`Monitor`] of this process or
+    /// by [`Sandbox::probe`].
+    ///
+    /// [`Monitor`]: crate::Monitor
+    /// [`Sandbox::probe`]: crate::Sandbox::probe
+    AgentSilent,
 }
 
 impl fmt::Display for StatusReason {
@@ -68,6 +79,7 @@ impl fmt::Display for StatusReason {
                 write!(f, "its helper process {role} died, see {role}.log in its directory")
             }
             Self::CreateUnfinished => f.write_str("its create did not finish"),
+            Self::AgentSilent => f.write_str("its virtual machine lives, but its agent does not answer"),
         }
     }
 }

@@ -19,8 +19,8 @@ use std::{
 
 use guest::{Stage, helper};
 use virtcontainers::{
-    ContainerConfig, DeleteMode, Error, ErrorKind, GcOptions, MiB, Runtime, SandboxConfig, SandboxId,
-    SandboxState, StatusReason, StopMode, Transport,
+    Cmd, ContainerConfig, ContainerId, DeleteMode, Error, ErrorKind, GcOptions, MiB, Runtime, SandboxConfig,
+    SandboxId, SandboxState, StatusReason, StopMode, Transport,
     store::{FaultKind, FaultPlan},
 };
 
@@ -228,4 +228,26 @@ async fn vm_death_of_a_daemon_is_noticed_within_a_second() {
         sandbox.delete(DeleteMode::IfStopped).await.unwrap();
         assert_eq!(stage.root.leaks(), [], "{role}");
     }
+}
+
+/// A program whose files do not come is not waited for any longer than the daemon that serves them lives.
+#[tokio::test(flavor = "multi_thread")]
+async fn vm_death_of_a_daemon_ends_the_calls_that_wait_for_it() {
+    let stage = Stage::new().await;
+    let runtime = runtime(stage.root.path().to_owned(), FaultPlan::none());
+    let sandbox = runtime.run_sandbox(config(stage.rootfs.path().to_owned())).await.unwrap();
+    let container = sandbox.container(&ContainerId::new("a").unwrap());
+    let processes = sandbox.status().await.unwrap().processes;
+    let pid = processes.into_iter().find(|helper| helper.role == "virtiofsd").unwrap().pid.to_string();
+    assert!(Command::new("kill").args(["-STOP", &pid]).status().unwrap().success());
+    let mut exec = Box::pin(container.exec(Cmd::new(["/bin/ls", "/"])));
+    let hangs = tokio::time::timeout(Duration::from_secs(2), &mut exec).await;
+    assert!(hangs.is_err(), "its files did not come");
+    assert!(Command::new("kill").args(["-KILL", &pid]).status().unwrap().success());
+    let answer = tokio::time::timeout(Duration::from_secs(10), exec).await.unwrap();
+    let error = answer.unwrap_err();
+    assert!(error.to_string().contains("virtiofsd"), "{error}");
+    sandbox.stop(StopMode::Graceful).await.unwrap();
+    sandbox.delete(DeleteMode::IfStopped).await.unwrap();
+    assert_eq!(stage.root.leaks(), []);
 }

@@ -10,7 +10,7 @@ mod wire;
 use guest::{Stage, output};
 use virtcontainers::{DeleteMode, ErrorKind, MachineType, NetInterworkingModel, SandboxConfig, StopMode};
 use virtcontainers_testkit::TestNetNs;
-use wire::{HOST, Wire, address, ping, run, say, transfer, transfer_in};
+use wire::{HOST, Wire, address, give, ping, run, say, transfer, transfer_in};
 
 /// All kinds of traffic both ways; then the namespace is as it was, after a stop and after a delete.
 async fn whole_tour(stage: &Stage, wire: &Wire, config: SandboxConfig) {
@@ -123,22 +123,6 @@ async fn vm_macvtap_and_bridged_macvlan() {
         let config = wire.config(&stage);
         whole_tour(&stage, &wire, config).await;
     }
-}
-
-/// Moves a link into another namespace.
-fn give(from: &TestNetNs, link: &str, to: &TestNetNs) {
-    let mut keeper = to
-        .command("cat")
-        .stdin(std::process::Stdio::piped())
-        .stdout(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
-    // It answers, so it is there.
-    std::io::Write::write_all(keeper.stdin.as_mut().unwrap(), b".").unwrap();
-    std::io::Read::read_exact(keeper.stdout.as_mut().unwrap(), &mut [0]).unwrap();
-    from.ip(&format!("link set {link} netns {}", keeper.id()));
-    keeper.kill().unwrap();
-    keeper.wait().unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,4 +1,4 @@
-//! The library with real virtual machines, one at a time. They need root, QEMU, virtiofsd, vc-helper, a guest
+//! The library with real virtual machines, one at a time. They need root, QEMU, vc-virtiofsd, vc-helper, a guest
 //! image (`VC_GUEST_DIR`, or build/guest in the workspace) and Debian's busybox-static; what is missing fails the test.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test tells by panicking")]
@@ -19,6 +19,7 @@ use virtcontainers::{
     Cmd, ContainerId, ContainerState, DeleteMode, ErrorKind, KernelParam, Mount, ProxyKind, Runtime,
     SandboxConfig, SandboxId, SandboxState, Seconds, SharedFs, StopMode, Transport,
 };
+use virtcontainers_sys::mount::mounts_under;
 
 impl Stage {
     /// A runtime of a user who has a program of his own for helpers.
@@ -124,9 +125,23 @@ async fn whole_tour(stage: &Stage, mut config: SandboxConfig) {
     second.resume().await.unwrap();
     second.stop(StopMode::Force).await.unwrap();
     assert_eq!(second.status().await.unwrap().exit_code, Some(137));
+    files_are_out_of_reach(stage, sandbox.id());
+    assert_eq!(fs::read_to_string(data.path().join("file")).unwrap(), "kept\n");
     sandbox.stop(StopMode::Graceful).await.unwrap();
     assert_eq!(sandbox.status().await.unwrap().state, SandboxState::Stopped);
     sandbox.delete(DeleteMode::IfStopped).await.unwrap();
+}
+
+/// Below the directory of a sandbox that runs there is nothing of a user's, so to remove it by hand, as a careless `rm -r`
+/// does, harms none of it.
+fn files_are_out_of_reach(stage: &Stage, id: &SandboxId) {
+    let dir = stage.root.path().join("sandboxes").join(id.as_str());
+    assert_eq!(mounts_under(&dir).unwrap(), [dir.join("shared")], "no container's");
+    for place in ["mounts/second/rootfs", "shared/second/rootfs"] {
+        assert_eq!(fs::read_dir(dir.join(place)).unwrap().count(), 0, "{place}");
+    }
+    fs::remove_dir_all(dir.join("mounts")).unwrap();
+    assert!(stage.rootfs.path().join("bin/busybox").exists());
 }
 
 /// Symbolic links in a container's root lead nowhere on the host: a process finds nothing behind one, and a mount that

@@ -8,4 +8,7 @@ pub(crate) struct GcArgs {
     /// Only say what would be removed
     #[arg(long, short = 'n')]
     pub(crate) dry_run: bool,
+    /// End what lives under a damaged record, too
+    #[arg(long, short)]
+    pub(crate) force: bool,
 }

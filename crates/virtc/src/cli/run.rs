@@ -3,7 +3,7 @@
 use clap::Args;
 use virtcontainers::SandboxId;
 
-use super::{ContainerArgs, DetachKeysArg, MachineArgs, NetArgs, ProcessArgs};
+use super::{CgroupArgs, ContainerArgs, DetachKeysArg, MachineArgs, NetArgs, ProcessArgs};
 
 /// `virtc run`.
 #[derive(Debug, Args)]
@@ -29,6 +29,8 @@ pub(crate) struct RunArgs {
     pub(crate) detach: bool,
     #[command(flatten)]
     pub(crate) net: NetArgs,
+    #[command(flatten)]
+    pub(crate) cgroup: CgroupArgs,
     #[command(flatten)]
     pub(crate) keys: DetachKeysArg,
     #[command(flatten)]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use virtcontainers::SandboxId;
 
-use super::{ListArgs, MachineArgs, NetArgs};
+use super::{CgroupArgs, ListArgs, MachineArgs, NetArgs};
 
 /// Sandboxes: virtual machines in which containers run.
 #[derive(Debug, Args)]
@@ -63,6 +63,8 @@ pub(crate) struct CreateArgs {
     pub(crate) machine: MachineArgs,
     #[command(flatten)]
     pub(crate) net: NetArgs,
+    #[command(flatten)]
+    pub(crate) cgroup: CgroupArgs,
 }
 
 /// `virtc sandbox stop`.

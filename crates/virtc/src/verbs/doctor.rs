@@ -1,11 +1,15 @@
 //! `virtc doctor`: what this host can do, what is missing, and the command that mends it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::Serialize;
-use virtcontainers::{AcceleratorChoice, MachineType};
+use virtcontainers::{
+    AcceleratorChoice, MachineType, Privileges,
+    cgroup::{CgroupHost, CgroupVersion},
+};
 use virtcontainers_device::{Program, virtiofsd};
 use virtcontainers_hypervisor::{HostFacts, choose_accelerator};
+use virtcontainers_sys::program;
 
 use crate::{cli::Global, config::HostConfig, defaults, error::CliError, exit::Exit, output};
 
@@ -50,6 +54,7 @@ pub(super) fn run(global: &Global) -> Result<Exit, CliError> {
     let host = HostConfig::load(global.config.as_deref())?;
     let findings = [
         privileges(),
+        cgroups(),
         accelerator(),
         qemu(&host),
         guest_image(&host),
@@ -90,16 +95,41 @@ fn print(findings: &[Finding]) -> Result<(), CliError> {
 
 fn privileges() -> Finding {
     let what = "privileges";
-    if rustix::process::geteuid().is_root() {
-        Finding::ok(what, "root")
-    } else {
-        Finding::lacking(
-            what,
-            Verdict::Missing,
-            "not root",
-            "containers' files are mounted as root: use sudo",
-        )
+    let privileges = Privileges::look();
+    let who = match (privileges.root, privileges.user_namespace) {
+        (true, false) => "root",
+        (true, true) => "root of a user namespace",
+        (false, _) => "not root",
+    };
+    let refused = privileges.refused();
+    if refused.is_empty() {
+        return Finding::ok(what, who);
     }
+    let (names, reasons): (Vec<_>, Vec<_>) = refused
+        .iter()
+        .map(|refusal| (refusal.ability.to_string(), format!("{}: {}", refusal.ability, refusal.why)))
+        .unzip();
+    let found = format!("{who}: no {}", names.join(", no "));
+    Finding::lacking(what, Verdict::Missing, found, reasons.join("; "))
+}
+
+fn cgroups() -> Finding {
+    let what = "control groups";
+    let host = CgroupHost::look();
+    let version = match host.version {
+        Some(CgroupVersion::V1) if host.unified => "version 1, and 2 to end all at once",
+        Some(CgroupVersion::V1) => "version 1",
+        Some(CgroupVersion::V2) => "version 2",
+        None => "none",
+    };
+    let systemd = if host.systemd { "; systemd" } else { "" };
+    let found = format!("{version} ({}){systemd}", host.controllers.join(", "));
+    let Some(refused) = host.refused else { return Finding::ok(what, found) };
+    let remedy = format!(
+        "{refused}; sandboxes run without, and without limits on the host. To have them: be root, or have a group \
+         delegated and name it with --cgroup-parent"
+    );
+    Finding::lacking(what, Verdict::Warn, found, remedy)
 }
 
 fn accelerator() -> Finding {
@@ -126,7 +156,7 @@ fn accelerator() -> Finding {
 fn qemu(host: &HostConfig) -> Finding {
     let what = "hypervisor";
     let name = host.hypervisor.hypervisor_path.clone().unwrap_or_else(|| "qemu-system-x86_64".into());
-    let Some(path) = find(&name) else {
+    let Some(path) = program::find(&name) else {
         let remedy = "apt-get install qemu-system-x86";
         return Finding::lacking(what, Verdict::Missing, format!("no {}", name.display()), remedy);
     };
@@ -162,7 +192,14 @@ fn guest_image(host: &HostConfig) -> Finding {
 }
 
 fn daemon(what: &'static str, program: Program, configured: Option<&Path>, otherwise: &str) -> Finding {
-    match program.find(configured) {
+    match program.find(configured, None) {
+        Ok(path) if configured.is_none() && path.file_name().is_none_or(|name| name != program.name) => {
+            let remedy = format!(
+                "put {} beside virtc or on PATH: with it a guest reads a file once, until the file changes",
+                program.name
+            );
+            Finding::lacking(what, Verdict::Warn, path.display().to_string(), remedy)
+        }
         Ok(path) => Finding::ok(what, path.display().to_string()),
         Err(error) => Finding::lacking(
             what,
@@ -219,12 +256,4 @@ fn memory() -> Finding {
         Ok(total) => Finding::ok(what, total.to_string()),
         Err(error) => Finding::lacking(what, Verdict::Warn, error.to_string(), "mount /proc"),
     }
-}
-
-/// A program by its path, or by its name in `PATH`.
-fn find(program: &Path) -> Option<PathBuf> {
-    if program.components().count() > 1 {
-        return program.exists().then(|| program.to_owned());
-    }
-    std::env::split_paths(&std::env::var_os("PATH")?).map(|dir| dir.join(program)).find(|path| path.is_file())
 }

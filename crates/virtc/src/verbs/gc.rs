@@ -13,6 +13,7 @@ use crate::{
 pub(super) async fn run(global: &Global, args: &GcArgs) -> Result<Exit, CliError> {
     let (_, runtime) = open(global)?;
     let options = if args.dry_run { GcOptions::dry_run() } else { GcOptions::default() };
+    let options = if args.force { options.force() } else { options };
     let report = interruptible(&runtime, Left::Done, runtime.gc(options)).await?;
     let failed = |item: &&GcItem| matches!(item.outcome, GcOutcome::Failed { .. });
     let (failed, all) = (report.items.iter().filter(failed).count(), report.items.len());

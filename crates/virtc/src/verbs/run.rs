@@ -46,6 +46,7 @@ async fn create(runtime: &Runtime, args: &RunArgs, host: HostConfig) -> Result<S
         container.cmd = defaults::detached(container.cmd);
     }
     let mut config = defaults::sandbox(name, &args.machine, &args.net, host)?;
+    defaults::cgroups(&args.cgroup, &mut config);
     config.containers.push(container);
     let _spinner = Spinner::new(format!("booting {}", config.id));
     Ok(runtime.create_sandbox(config).await?)

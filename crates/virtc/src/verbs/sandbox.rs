@@ -13,6 +13,9 @@ use crate::{
     progress::Spinner,
 };
 
+/// How long the agent has to answer when one looks at a sandbox.
+const PROBE: std::time::Duration = std::time::Duration::from_secs(3);
+
 pub(super) async fn run(global: &Global, verb: SandboxVerb) -> Result<Exit, CliError> {
     let (host, runtime) = open(global)?;
     match verb {
@@ -38,7 +41,13 @@ pub(super) async fn run(global: &Global, verb: SandboxVerb) -> Result<Exit, CliE
             let mode = if args.force { DeleteMode::Force } else { DeleteMode::IfStopped };
             each(&args.sandboxes, async |id| Ok(runtime.delete_sandbox(id, mode).await?)).await
         }
-        SandboxVerb::Status { sandbox } => show(global, &runtime.sandbox_status(&sandbox).await?),
+        SandboxVerb::Status { sandbox } => {
+            let mut status = runtime.sandbox_status(&sandbox).await?;
+            if status.reason.is_none() {
+                status.reason = runtime.fetch_sandbox(&sandbox).await?.probe(PROBE).await?;
+            }
+            show(global, &status)
+        }
         SandboxVerb::List(args) => list(global, &runtime, args.quiet).await,
     }
 }
@@ -68,12 +77,10 @@ async fn create(
 fn describe(args: CreateArgs, host: HostConfig) -> Result<SandboxConfig, CliError> {
     let name = args.name.map(String::from);
     let Some(file) = &args.file else {
-        return defaults::sandbox(
-            name.map_or_else(defaults::random_name, Ok)?,
-            &args.machine,
-            &args.net,
-            host,
-        );
+        let name = name.map_or_else(defaults::random_name, Ok)?;
+        let mut config = defaults::sandbox(name, &args.machine, &args.net, host)?;
+        defaults::cgroups(&args.cgroup, &mut config);
+        return Ok(config);
     };
     let mut config: SandboxConfig = config::read(file)?;
     match name {
@@ -83,6 +90,7 @@ fn describe(args: CreateArgs, host: HostConfig) -> Result<SandboxConfig, CliErro
     }
     defaults::apply(&args.machine, &mut config.hypervisor_config, &mut config.agent_config);
     defaults::network(&args.net, host.network, &mut config.network_config)?;
+    defaults::cgroups(&args.cgroup, &mut config);
     defaults::find_guest(
         args.machine.guest.as_deref(),
         host.guest.as_deref(),
@@ -121,6 +129,12 @@ fn show(global: &Global, status: &SandboxStatus) -> Result<Exit, CliError> {
     }
     if let Some(pid) = status.vmm_pid {
         output::fact("VMM pid", pid.to_string())?;
+    }
+    for lacking in &status.lacking_cgroups {
+        output::fact("no cgroup", lacking)?;
+    }
+    for group in &status.cgroups {
+        output::fact("cgroup", group.display().to_string())?;
     }
     for helper in &status.processes {
         output::fact(&helper.role, format!("pid {}", helper.pid))?;

@@ -1,4 +1,4 @@
-//! The real `virtc`, as a user calls it. Everything below `vm_` boots real machines and needs root, QEMU, virtiofsd
+//! The real `virtc`, as a user calls it. Everything below `vm_` boots real machines and needs root, QEMU, vc-virtiofsd
 //! and a guest image in build/guest (or where `VC_GUEST_DIR` says); all need Debian's
 //! busybox-static. What is missing fails the test that needs it.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "what tests share fails the test")]

@@ -168,3 +168,23 @@ fn vm_interfaces_of_a_running_guest() {
     drop(own_ns);
     NetNs::remove(&own).unwrap();
 }
+
+/// Boards with another way to their interfaces: bridges of PCI, and no PCI at all.
+#[test]
+fn vm_other_machines_have_networks() {
+    let host = Host::new();
+    let stage = &host.stage;
+    for machine in ["pc", "microvm"] {
+        let ping = "busybox ip -o addr show eth0; busybox ping -c 3 -W 5 10.91.0.1";
+        let line =
+            format!("{CONFIG} run --rootfs {{rootfs}} --rm --name m --machine {machine} --net cni:web");
+        let done = stage.shell(&line, ping);
+        assert_eq!(done.code, 0, "{machine}: {done:?}");
+        assert!(
+            done.stdout.contains("10.91.0.") && done.stdout.contains(" 0% packet loss"),
+            "{machine}: {done:?}"
+        );
+        assert_eq!(host.leases(), Vec::<String>::new(), "{machine}");
+    }
+    stage.assert_clean();
+}

@@ -44,7 +44,7 @@ impl Recipe {
                     network = vmm_network(process)?;
                     (&mut vmm, vmm_sockets(process)?)
                 }
-                "virtiofsd" => (&mut virtiofsd, vec![("virtiofs.sock".to_owned(), 3)]),
+                "vc-virtiofsd" | "virtiofsd" => (&mut virtiofsd, vec![("virtiofs.sock".to_owned(), 3)]),
                 _ if process.role == "vhost-vsock" => (
                     &mut vsock_daemon,
                     vec![("vhost-vsock.sock".to_owned(), 0), ("vsock.sock".to_owned(), 1)],

@@ -8,6 +8,7 @@ use crate::{
     Failure,
     figures::{Sample, Table, show},
     stage::{RAW_STREAM, Stage},
+    vcpu::Vcpus,
     verdict,
 };
 
@@ -15,30 +16,52 @@ const CHECK: Duration = Duration::from_millis(10);
 const EXEC: Duration = Duration::from_millis(60);
 const SECOND: Duration = Duration::from_millis(260);
 
+/// One kind of call: how long it took, and what of the guest's processors.
+#[derive(Default)]
+struct Calls {
+    took: Sample,
+    guest: Sample,
+}
+
+impl Calls {
+    async fn add(
+        &mut self,
+        vcpus: &Vcpus,
+        call: impl Future<Output = Result<Duration, Failure>>,
+    ) -> Result<(), Failure> {
+        let before = vcpus.used()?;
+        self.took.add(call.await?);
+        self.guest.add(vcpus.used()?.saturating_sub(before));
+        Ok(())
+    }
+}
+
 /// `is_static`: the stage has a statically linked program beside those of its root.
 pub(crate) async fn measure(stage: &Stage, runs: usize, is_static: bool) -> Result<(), Failure> {
-    let (mut check, mut alone, mut exec) = (Sample::default(), Sample::default(), Sample::default());
-    let mut bare = Sample::default();
+    let vcpus = Vcpus::of(stage).await?;
+    let (mut check, mut alone, mut exec) = (Calls::default(), Calls::default(), Calls::default());
+    let (mut bare, mut second) = (Calls::default(), Calls::default());
     // What is cold belongs to the first of each, which the medians leave out anyway.
     for run in 0..runs {
-        check.add(agent_check(stage).await?);
-        alone.add(agent_exec(stage, run).await?);
-        exec.add(library_exec(stage).await?);
+        check.add(&vcpus, agent_check(stage)).await?;
+        alone.add(&vcpus, agent_exec(stage, run)).await?;
+        exec.add(&vcpus, library_exec(stage)).await?;
         if is_static {
-            bare.add(exec_of(stage, Cmd::new([RAW_STREAM, "-", "0"])).await?);
+            bare.add(&vcpus, exec_of(stage, Cmd::new([RAW_STREAM, "-", "0"]))).await?;
         }
     }
-    let mut second = Sample::default();
     for run in 0..runs {
-        second.add(second_container(stage, &format!("second-{run}")).await?);
+        second.add(&vcpus, second_container(stage, &format!("second-{run}"))).await?;
     }
-    println!("  calls, {} of each", check.len());
-    let mut table = Table::new(["", "median", "min", "max", "target", ""]);
-    let mut line = |name: &str, sample: &Sample, target: Option<Duration>| {
+    println!("  calls, {} of each", check.took.len());
+    let mut table = Table::new(["", "median", "min", "max", "target", "", "vCPU, median", "min"]);
+    let mut line = |name: &str, calls: &Calls, target: Option<Duration>| {
+        let (took, guest) = (&calls.took, &calls.guest);
         let (limit, reached) =
-            target.map_or((String::new(), ""), |target| (show(target), verdict(sample.median() <= target)));
-        let [median, min, max] = [sample.median(), sample.min(), sample.max()].map(show);
-        table.line([name.to_owned(), median, min, max, limit, reached.to_owned()]);
+            target.map_or((String::new(), ""), |target| (show(target), verdict(took.median() <= target)));
+        let [median, min, max] = [took.median(), took.min(), took.max()].map(show);
+        let [used, least] = [guest.median(), guest.min()].map(show);
+        table.line([name.to_owned(), median, min, max, limit, reached.to_owned(), used, least]);
     };
     line("Check of the agent", &check, Some(CHECK));
     line("exec true, agent's calls alone", &alone, None);

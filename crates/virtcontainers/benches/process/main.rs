@@ -4,7 +4,8 @@
 //! One sandbox with one container is booted, and everything is measured in it, in turn where two things are compared:
 //!
 //! - **calls**: a Check of the agent over a connection that stands; `true` executed, run and its exit code known, by the
-//!   agent's calls alone and by the library; a second container created and started.
+//!   agent's calls alone and by the library; a second container created and started. Each on the clock and in the guest's
+//!   processor time.
 //! - **streams**: what a process in a container writes to its standard output, as the library reads it, beside what a
 //!   program in the same guest writes to a vsock port of the host. Needs hybrid vsock.
 //! - **memory**: of the agent, as the guest's kernel counts it, idle and with more and more containers.
@@ -20,6 +21,7 @@ mod memory;
 mod options;
 mod stage;
 mod streams;
+mod vcpu;
 
 use std::error::Error;
 

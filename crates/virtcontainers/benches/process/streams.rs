@@ -17,6 +17,7 @@ use crate::{
     memory,
     options::Options,
     stage::{RAW_STREAM, Stage},
+    vcpu::Vcpus,
     verdict,
 };
 
@@ -33,18 +34,27 @@ pub(crate) async fn measure(stage: &Stage, program: &Path, options: &Options) ->
     let bytes = options.stream << 20;
     let listener = UnixListener::bind(stage.dir.join(format!("vsock.sock_{PORT}")))
         .map_err(|error| format!("cannot listen for {}: {error}", program.display()))?;
+    let vcpus = Vcpus::of(stage).await?;
     let (mut raw, mut output) = (Sample::default(), Sample::default());
+    let (mut raw_vcpu, mut output_vcpu) = (Sample::default(), Sample::default());
     let calls = reads(stage).await?;
     for _ in 0..RUNS {
+        let start = vcpus.used()?;
         raw.add(tokio::time::timeout(PATIENCE, bare(stage, &listener, bytes)).await??);
+        let turn = vcpus.used()?;
         output.add(tokio::time::timeout(PATIENCE, through_the_library(stage, bytes)).await??);
+        raw_vcpu.add(turn.saturating_sub(start));
+        output_vcpu.add(vcpus.used()?.saturating_sub(turn));
     }
     println!("  streams of {} MiB from guest to host, {RUNS} of each in turn", options.stream);
     let rate =
         |sample: &Sample| format!("{:.1} MiB/s", options.stream as f64 / sample.median().as_secs_f64());
-    let mut table = Table::new(["", "median"]);
-    table.line(["bare vsock".to_owned(), rate(&raw)]);
-    table.line(["standard output, library".to_owned(), rate(&output)]);
+    // With the start and the end of the program.
+    let used =
+        |sample: &Sample| format!("{:.2} ms", sample.median().as_secs_f64() * 1e3 / options.stream as f64);
+    let mut table = Table::new(["", "median", "vCPU per MiB"]);
+    table.line(["bare vsock".to_owned(), rate(&raw), used(&raw_vcpu)]);
+    table.line(["standard output, library".to_owned(), rate(&output), used(&output_vcpu)]);
     table.print();
     let calls = (reads(stage).await? - calls).max(1);
     println!("  {} KiB of standard output for each call of the agent", (bytes >> 10) * RUNS as u64 / calls);

@@ -32,7 +32,8 @@ pub struct KataAgentConfig {
     /// Tracing in the agent. Not built.
     #[serde(skip_serializing_if = "is_default")]
     pub trace: bool,
-    /// Size of a container's pipes, in bytes; zero leaves the kernel's. Not built.
+    /// Size of the pipes of a container's processes, in bytes; zero leaves the agent's. At most 1 GiB: the guest's kernel
+    /// rounds it up to a power of two, and an agent takes it for a wish.
     #[serde(skip_serializing_if = "is_default")]
     pub container_pipe_size: u32,
     /// Tracing mode. Not built.

@@ -17,6 +17,8 @@ use oci_spec::runtime::LinuxResources;
 use virtcontainers_agent_client::TerminalSize;
 use virtcontainers_types::MiB;
 
+use crate::privileges::Privileges;
+
 use super::{
     Cmd, ConfigError, ContainerConfig, ContainerPlan, HypervisorConfig, Problem, SandboxConfig, SandboxSpec,
     Violation,
@@ -27,6 +29,8 @@ use super::{
 pub struct HostFacts {
     /// The host's memory.
     pub memory: MiB,
+    /// What this process may do.
+    pub privileges: Privileges,
 }
 
 impl HostFacts {
@@ -35,7 +39,7 @@ impl HostFacts {
     /// # Errors
     /// When it does not say how much memory there is.
     pub fn read() -> io::Result<Self> {
-        Ok(Self { memory: virtcontainers_sys::memory::total()? })
+        Ok(Self { memory: virtcontainers_sys::memory::total()?, privileges: Privileges::look() })
     }
 }
 

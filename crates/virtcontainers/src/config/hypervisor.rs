@@ -96,7 +96,8 @@ pub struct HypervisorConfig {
     pub entropy_source: Option<PathBuf>,
     /// How the guest sees its containers' files.
     pub shared_fs: SharedFs,
-    /// The virtio-fs daemon's program; `virtiofsd` in the usual places when not given.
+    /// The virtio-fs daemon's program. When not given, `vc-virtiofsd`, or else `virtiofsd`: beside the helpers' program or
+    /// this process's, on `PATH`, in the usual places.
     #[serde(skip_serializing_if = "is_default")]
     pub virtio_fs_daemon: Option<PathBuf>,
     /// Daemons that annotations may name. Not built.

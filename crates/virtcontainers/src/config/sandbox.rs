@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use virtcontainers_types::{AgentKind, Bytes, HypervisorKind, ProxyKind, ShimKind};
+use virtcontainers_types::{AgentKind, Bytes, HypervisorKind, MiB, ProxyKind, ShimKind};
 
 use super::{
     ContainerConfig, HypervisorConfig, KataAgentConfig, NetworkConfig, ProxyConfig, ShimConfig, Volume,
@@ -75,10 +75,12 @@ pub struct SandboxConfig {
     /// clone is dropped, so both values mean the same.
     #[serde(skip_serializing_if = "is_default")]
     pub stateful: bool,
-    /// Cgroups by systemd. Not built.
+    /// Name the host's control groups as systemd does; needs a host that systemd runs. The groups are made by this library
+    /// at the place that systemd would choose, without asking it.
     #[serde(skip_serializing_if = "is_default")]
     pub systemd_cgroup: bool,
-    /// One host cgroup for the whole sandbox and nothing below. Not built.
+    /// Virtual machine and helpers together in the sandbox's control groups, with limits of memory as well. Otherwise the
+    /// machine is in them, and its helpers and all memory are accounted for outside.
     #[serde(skip_serializing_if = "is_default")]
     pub sandbox_cgroup_only: bool,
     /// Containers may share the agent's pid namespace. Not built.
@@ -90,7 +92,13 @@ pub struct SandboxConfig {
     /// Names of experimental features. None exists.
     #[serde(skip_serializing_if = "is_default")]
     pub experimental: Vec<String>,
-    /// The host cgroup of the sandbox. Not built.
+    /// Where the sandbox's control groups are on the host: a path of a group, from the top of each hierarchy or, without a
+    /// slash at its start, from where the caller is; with `systemd_cgroup` `slice:prefix:name`, of which the name is not
+    /// used. Each sandbox has groups of its own there. `virtcontainers`, from where the caller is, if none is given.
     #[serde(skip_serializing_if = "is_default")]
     pub cgroups: Option<String>,
+    /// With `sandbox_cgroup_only`, so much memory beyond the virtual machine's own may its processes use on the host; 0 for
+    /// no limit. (Beyond the reference document.)
+    #[serde(skip_serializing_if = "is_default")]
+    pub memory_overhead: MiB,
 }

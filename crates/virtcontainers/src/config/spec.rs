@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use oci_spec::runtime::LinuxResources;
 use virtcontainers_types::{ContainerId, SandboxId, VcpuCount};
 
 use super::{ConfigError, ContainerConfig, Problem, SandboxConfig, Violation};
@@ -108,6 +109,13 @@ impl ContainerPlan {
     #[must_use]
     pub fn rootfs(&self) -> &Path {
         &self.rootfs
+    }
+
+    /// Its limits, wherever they are written.
+    #[must_use]
+    pub fn limits(&self) -> Option<&LinuxResources> {
+        let of_spec = || self.config.custom_spec.as_ref()?.linux().as_ref()?.resources().as_ref();
+        self.config.resources.as_ref().or_else(of_spec)
     }
 
     /// The configuration.

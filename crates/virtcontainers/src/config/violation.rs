@@ -5,6 +5,8 @@ use std::{fmt, path::PathBuf};
 use thiserror::Error;
 use virtcontainers_types::{InvalidId, InvalidUnit, MiB};
 
+use crate::privileges::Refusal;
+
 /// Every violation of a configuration; never empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError {
@@ -66,6 +68,15 @@ pub enum Problem {
     /// The field asks for something that this version cannot do.
     #[error("this feature is not built in this version: leave the field out")]
     NotBuilt,
+    /// What this process may not do.
+    #[error("{} cannot be made by this process: {}", .0.ability, .0.why)]
+    Unprivileged(Refusal),
+    /// What only systemd does, on a host that it does not run.
+    #[error(
+        "this host is not run by systemd (there is no /run/systemd/system): leave it out, and write the path of a \
+             control group in cgroups where one is wanted"
+    )]
+    NoSystemd,
     /// An id that is none.
     #[error(transparent)]
     Id(#[from] InvalidId),

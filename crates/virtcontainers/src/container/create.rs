@@ -2,11 +2,12 @@
 
 use std::{future::Future, sync::Arc};
 
-use oci_spec::runtime::{Root, Spec};
+use oci_spec::runtime::{LinuxResources, Root, Spec};
 use virtcontainers_agent_client::ContainerSpec;
 use virtcontainers_store::{
     FaultPlan, Ledger, Moment, StepError, StoreError, StoreExt as _, Transaction, transact,
 };
+use virtcontainers_sys::process::ProcessRef;
 use virtcontainers_types::AgentKind;
 
 use super::{Container, ContainerPhase, ContainerRecord};
@@ -14,7 +15,9 @@ use crate::{
     config::{ContainerConfig, ContainerPlan},
     error::{Cause, Error},
     oci::{self, SandboxTraits},
-    sandbox::{Release, Resource, Sandbox, Session, Shared, create::error_of, share_container},
+    sandbox::{
+        Release, Resource, Sandbox, Session, Shared, cgroups, create::error_of, server_of, share_container,
+    },
     state::SandboxOperation,
     time::Timestamp,
 };
@@ -25,19 +28,26 @@ pub(crate) struct PreparedContainer {
     spec: Spec,
 }
 
-/// Makes the record and the spec of a container, and puts its files where the guest sees them.
+/// How a sandbox's files reach its guest.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Serving {
+    /// The process that serves them, where there is one.
+    pub(crate) by: Option<ProcessRef>,
+}
+
+/// Makes the record and the spec of a container, and puts its files where the guest sees them, if it sees any.
 pub(crate) fn prepare(
     shared: &Shared,
     plan: &ContainerPlan,
     traits: SandboxTraits<'_>,
-    shares_files: bool,
+    serving: Option<Serving>,
     place: u32,
 ) -> Result<PreparedContainer, Error> {
     let guest = oci::guest_container(plan, traits)?;
-    if shares_files {
+    if let Some(Serving { by }) = serving {
         let read_only = guest.spec.root().as_ref().and_then(Root::readonly).unwrap_or(false);
         let dir = shared.runtime().sandbox_dir(shared.id());
-        share_container(&dir, plan, read_only, &guest.volumes)?;
+        share_container(&dir, by, plan, read_only, &guest.volumes)?;
     }
     Ok(PreparedContainer { record: record_of(plan, place), spec: guest.spec })
 }
@@ -50,8 +60,17 @@ fn record_of(plan: &ContainerPlan, place: u32) -> ContainerRecord {
         created: Timestamp::now(),
         place,
         rootfs: plan.rootfs().to_owned(),
-        config: ContainerConfig { custom_spec: None, ..plan.config().clone() },
+        config: ContainerConfig { custom_spec: None, resources: limits_of(plan), ..plan.config().clone() },
     }
+}
+
+/// The limits of a container, wherever they were written. Devices are no limit, and are said where they are chosen.
+fn limits_of(plan: &ContainerPlan) -> Option<LinuxResources> {
+    let mut limits = plan.limits()?.clone();
+    if plan.config().resources.is_none() {
+        limits.set_devices(None);
+    }
+    Some(limits)
 }
 
 impl PreparedContainer {
@@ -95,8 +114,9 @@ pub(crate) async fn create(shared: Arc<Shared>, config: ContainerConfig) -> Resu
                 shm_size: config.shm_size,
                 disable_seccomp: config.disable_guest_seccomp,
             };
-            let shares_files = config.agent_type != AgentKind::Noop;
-            let prepare = async { prepare(&shared, &plan, traits, shares_files, 0) };
+            let by = server_of(&steps.ledger_mut().session.record.resources);
+            let serving = (config.agent_type != AgentKind::Noop).then_some(Serving { by });
+            let prepare = async { prepare(&shared, &plan, traits, serving, 0) };
             let intent = Resource::Container { id: plan.id().clone() };
             let prepared = steps.step("container files", intent, prepare).await.map_err(flat)?;
             let (_, request) = prepared.into_request(config.share_pid_ns);
@@ -107,6 +127,8 @@ pub(crate) async fn create(shared: Arc<Shared>, config: ContainerConfig) -> Resu
             });
             told.await?;
             let delivery = steps.ledger_mut();
+            let limited = async { cgroups::limit_session(&delivery.session, Some(&delivery.record)) };
+            pass(&faults, "limits of cgroups", limited).await?;
             delivery.record.phase = ContainerPhase::Ready;
             delivery.session.save_container(&delivery.record)
         })

@@ -1,6 +1,6 @@
 //! Delete: the container leaves the guest and the shared directory.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use virtcontainers_store::Releaser as _;
 use virtcontainers_types::{ContainerId, ContainerState, SandboxState};
@@ -8,7 +8,7 @@ use virtcontainers_types::{ContainerId, ContainerState, SandboxState};
 use super::{create::pass, open, shim, stop};
 use crate::{
     error::{Cause, Error},
-    sandbox::{DeleteMode, Release, Resource, Session, Shared, StopMode},
+    sandbox::{DeleteMode, Release, Resource, Session, Shared, StopMode, cgroups},
     state::{ContainerOperation, SandboxOperation},
 };
 
@@ -29,6 +29,32 @@ pub(super) async fn delete(shared: Arc<Shared>, id: ContainerId, mode: DeleteMod
 
 /// Deletes a container that does not run.
 pub(super) async fn delete_in(session: &mut Session, id: &ContainerId) -> Result<(), Error> {
+    release_in(session, id).await?;
+    session.runtime().store().remove_container(session.lease(), id)?;
+    relimit(session);
+    Ok(())
+}
+
+/// Ends a container whose record cannot be read, and moves the record out of the way: to where it is told.
+pub(crate) async fn set_aside(session: &mut Session, name: &str) -> Result<Option<PathBuf>, Error> {
+    // What has another name is no container's, whatever else it is.
+    if let Ok(id) = ContainerId::new(name) {
+        release_in(session, &id).await?;
+    }
+    let aside = session.runtime().store().set_aside_container(session.lease(), name)?;
+    relimit(session);
+    Ok(aside)
+}
+
+/// The limits of those that stay. The container is gone, whether they get others or not.
+fn relimit(session: &Session) {
+    if let Err(error) = cgroups::limit_session(session, None) {
+        tracing::warn!(sandbox = %session.id(), %error, "cannot change the limits of the control groups");
+    }
+}
+
+/// Takes a container out of the guest and the shared directory, and ends its shims.
+async fn release_in(session: &mut Session, id: &ContainerId) -> Result<(), Error> {
     let mut release = Release::new(session.runtime(), session.id(), session.record.config.hypervisor_type);
     match session.record.phase.state() {
         SandboxState::Ready | SandboxState::Running => release = release.with_agent(session.agent().await?),
@@ -43,6 +69,5 @@ pub(super) async fn delete_in(session: &mut Session, id: &ContainerId) -> Result
     let dir = shim::dir(session.runtime(), session.id(), id);
     let ended = shim::end_all(&dir, Duration::ZERO).await;
     ended.map_err(|source| Cause::Host { what: "end a shim", source })?;
-    shim::remove_dir(session.runtime(), session.id(), id)?;
-    Ok(session.runtime().store().remove_container(session.lease(), id)?)
+    shim::remove_dir(session.runtime(), session.id(), id)
 }

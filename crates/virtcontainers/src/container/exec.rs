@@ -1,7 +1,9 @@
 //! Exec: a further process in a container that runs; and handles of those that run already.
 
-use virtcontainers_agent_client::{AgentError, ProcessSpec, RpcCode};
-use virtcontainers_types::ExecId;
+use std::sync::Arc;
+
+use virtcontainers_agent_client::{Agent, AgentError, ProcessSpec, RpcCode, TerminalSize};
+use virtcontainers_types::{ContainerId, ExecId};
 
 use super::{Container, create::pass, shim};
 use crate::{
@@ -24,7 +26,8 @@ pub(super) async fn exec(container: Container, id: Option<ExecId>, cmd: Cmd) -> 
     if id == Some(ExecId::from(container.id())) {
         return Err(taken(&container, container.id().into()));
     }
-    let process = ProcessSpec { process: oci::exec_process(&record.rootfs, &cmd)?, stdin: cmd.stdin };
+    let (process, size) = (oci::exec_process(&record.rootfs, &cmd)?, cmd.terminal_size);
+    let process = ProcessSpec { process, stdin: cmd.stdin };
     let id = id.map_or_else(fresh_id, Ok)?;
     let agent = visit.agent().await?;
     let mut shim = if cmd.detach && shim::is_wanted(&visit.record, &cmd) {
@@ -37,6 +40,9 @@ pub(super) async fn exec(container: Container, id: Option<ExecId>, cmd: Cmd) -> 
     let start = async {
         let answer = agent.exec_process(container.id(), &id, process).await;
         runs = answer.is_ok();
+        if runs && let Some(size) = size {
+            fit(&agent, container.id(), &id, size).await;
+        }
         match answer {
             Err(AgentError::Rpc { code: RpcCode::AlreadyExists, .. }) => Err(taken(&container, id.clone())),
             answer => visit.told_of(container.id(), ContainerOperation::Exec, VERB, answer),
@@ -60,6 +66,13 @@ pub(super) async fn exec(container: Container, id: Option<ExecId>, cmd: Cmd) -> 
             Err(error)
         }
     }
+}
+
+/// Tells a new terminal its size: an agent may not read that of the process's specification (the kata-agent does not).
+pub(super) async fn fit(agent: &Arc<dyn Agent>, container: &ContainerId, id: &ExecId, size: TerminalSize) {
+    // The process may have ended already.
+    let told = agent.resize_terminal(container, id, size).await;
+    drop(told.inspect_err(|error| tracing::debug!(process = %id, %error, "cannot size a terminal")));
 }
 
 /// Launches the shim of a process that is yet to be started.

@@ -29,7 +29,7 @@ use crate::{
     config::Cmd,
     error::{Cause, Error},
     runtime::Runtime,
-    sandbox::{Resource, Role, SandboxRecord, Session, Shared, helper_program},
+    sandbox::{Resource, Role, SandboxRecord, Session, Shared, cgroups, helper_program},
     state::ContainerOperation,
 };
 
@@ -135,7 +135,7 @@ pub(super) async fn launch(
     };
     let faults = runtime.faults();
     faults.pass("launch shim", Moment::Before).await.map_err(Cause::from)?;
-    let mark = Role::Shim.mark(runtime.root(), &sandbox.id);
+    let mark = cgroups::mark(shared, &sandbox.resources, Role::Shim);
     let shim = ShimProcess::launch(&program, &options, &mark).await.map_err(Cause::from)?;
     let launched = Launched { shim, dir, exec: exec.clone() };
     let noted = async {
@@ -177,7 +177,9 @@ pub(super) fn expect_shims(session: &mut Session) -> Result<(), Error> {
         return Ok(());
     }
     // The first in the list is released last: a shim ends by itself once the machine is gone.
-    session.record.resources.insert(0, Resource::Daemon { role: Role::Shim, process: None });
+    // Released late, but before the control groups, which would end them at once.
+    let place = usize::from(session.record.resources.first().and_then(Resource::cgroups).is_some());
+    session.record.resources.insert(place, Resource::Daemon { role: Role::Shim, process: None });
     session.save()
 }
 

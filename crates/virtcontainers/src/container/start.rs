@@ -48,6 +48,9 @@ pub(crate) async fn start_in(session: &mut Session, record: &mut ContainerRecord
         }
         return Err(error);
     }
+    if let Some(size) = record.config.cmd.terminal_size {
+        super::exec::fit(&session.agent().await?, &record.id, &ExecId::from(&record.id), size).await;
+    }
     record.phase = ContainerPhase::Running { started: Timestamp::now() };
     session.save_container(record)
 }

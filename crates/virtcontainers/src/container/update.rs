@@ -9,7 +9,7 @@ use super::{create::pass, open_in_guest};
 use crate::{
     config::{check_update, merge},
     error::Error,
-    sandbox::Shared,
+    sandbox::{Shared, cgroups},
     state::ContainerOperation,
 };
 
@@ -29,5 +29,7 @@ pub(super) async fn update(shared: Arc<Shared>, id: ContainerId, asked: LinuxRes
     };
     pass(&faults, "update container in guest", updated).await?;
     record.config.resources = Some(merged);
+    let limited = async { cgroups::limit_session(&session, Some(&record)) };
+    pass(&faults, "limits of cgroups", limited).await?;
     session.save_container(&record)
 }

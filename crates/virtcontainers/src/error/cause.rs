@@ -133,6 +133,15 @@ pub(crate) enum Cause {
         #[source]
         source: io::Error,
     },
+    #[error(
+        "control group {}: give virtcontainers another place for its groups (cgroups), or leave limits and cgroups out",
+        path.display()
+    )]
+    Cgroup {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
     #[error("cannot {what}")]
     Host {
         what: &'static str,
@@ -189,6 +198,7 @@ impl Cause {
             Self::NotReleased { .. }
             | Self::Release { .. }
             | Self::Path { .. }
+            | Self::Cgroup { .. }
             | Self::Host { .. }
             | Self::NoWatches => ErrorKind::Io,
             Self::Vm(error) => of_vm(error),

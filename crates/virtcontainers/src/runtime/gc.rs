@@ -1,4 +1,4 @@
-//! Gc: what dead processes left behind, found by record, by process mark and by mount, and released.
+//! Gc: what dead processes left behind, found by record, by process mark, by control group and by mount, and released.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -6,7 +6,7 @@ use std::{
 };
 
 use serde::Serialize;
-use virtcontainers_sys::{mount, process::Mark};
+use virtcontainers_sys::{cgroup, mount, process::Mark};
 use virtcontainers_types::SandboxId;
 
 use super::Runtime;
@@ -22,13 +22,24 @@ use crate::{
 pub struct GcOptions {
     /// Only tell what would be removed.
     pub dry_run: bool,
+    /// Put right also what cannot be put right without ending what lives: a virtual machine whose record is damaged is
+    /// ended with all that belongs to it, a container whose record is damaged is taken out of its guest; the records are
+    /// set aside.
+    pub force: bool,
 }
 
 impl GcOptions {
     /// Tells what would be removed, and removes nothing.
     #[must_use]
     pub const fn dry_run() -> Self {
-        Self { dry_run: true }
+        Self { dry_run: true, force: false }
+    }
+
+    /// Puts right also what lives under a damaged record.
+    #[must_use]
+    pub const fn force(mut self) -> Self {
+        self.force = true;
+        self
     }
 }
 
@@ -82,12 +93,17 @@ pub enum GcOutcome {
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
     dry_run: bool,
+    force: bool,
     items: Vec<GcItem>,
 }
 
 impl Findings {
     pub(crate) const fn dry_run(&self) -> bool {
         self.dry_run
+    }
+
+    pub(crate) const fn force(&self) -> bool {
+        self.force
     }
 
     /// Things that were removed, or were to be.
@@ -107,13 +123,19 @@ impl Findings {
         }));
     }
 
-    /// A sandbox that was set aside, or was to be.
-    pub(crate) fn set_aside(&mut self, sandbox: &str, why: String, to: Result<Option<PathBuf>, Error>) {
+    /// A record that was set aside, or was to be.
+    pub(crate) fn set_aside(
+        &mut self,
+        sandbox: &str,
+        what: &str,
+        why: String,
+        to: Result<Option<PathBuf>, Error>,
+    ) {
         let outcome = match to {
             Ok(to) => GcOutcome::SetAside { why, to },
             Err(error) => GcOutcome::Failed { why: chain(&error) },
         };
-        self.items.push(GcItem { sandbox: sandbox.to_owned(), what: "the record".to_owned(), outcome });
+        self.items.push(GcItem { sandbox: sandbox.to_owned(), what: what.to_owned(), outcome });
     }
 
     /// Something that stays as it is.
@@ -125,11 +147,13 @@ impl Findings {
 
 impl Runtime {
     /// Removes what processes that died have left behind below this root, and nothing else: creates that did not finish,
-    /// what machines that are gone have left, deletes that were begun, processes and mounts of sandboxes that are no more.
+    /// what machines that are gone have left, deletes that were begun, processes, control groups and mounts of sandboxes
+    /// that are no more.
     ///
     /// A sandbox at which somebody is at work or whose machine lives is left alone, so is everything of another root. A
     /// sandbox that was stopped stays until it is deleted. A record that cannot be read is moved to `<root>/set-aside`, one
-    /// of a newer version is left as it is; both are told.
+    /// of a newer version is left as it is; both are told. What lives under a damaged record is left too, unless
+    /// [`GcOptions::force`] is asked for.
     ///
     /// # Errors
     /// Only when there is nothing to be seen at all; what cannot be removed is told in the report.
@@ -139,7 +163,7 @@ impl Runtime {
 }
 
 async fn collect_all(runtime: Runtime, options: GcOptions) -> Result<GcReport, Error> {
-    let mut found = Findings { dry_run: options.dry_run, ..Findings::default() };
+    let mut found = Findings { dry_run: options.dry_run, force: options.force, ..Findings::default() };
     for name in runtime.store().names()? {
         match SandboxId::new(&name) {
             Ok(id) => collect(runtime.handle(&id).shared(), &mut found).await,
@@ -148,7 +172,7 @@ async fn collect_all(runtime: Runtime, options: GcOptions) -> Result<GcReport, E
             }
         }
     }
-    nameless_processes(&runtime, &mut found).await?;
+    nameless(&runtime, &mut found).await?;
     outgoing_mounts(&runtime, &mut found)?;
     if !options.dry_run {
         runtime.store().sweep()?;
@@ -156,15 +180,21 @@ async fn collect_all(runtime: Runtime, options: GcOptions) -> Result<GcReport, E
     Ok(GcReport { items: found.items })
 }
 
-/// Processes that carry the mark of a sandbox that is in no list.
-async fn nameless_processes(runtime: &Runtime, found: &mut Findings) -> Result<(), Error> {
+/// Processes that carry the mark of a sandbox that is in no list, and control groups that bear its name.
+async fn nameless(runtime: &Runtime, found: &mut Findings) -> Result<(), Error> {
     let marked = Mark::find_under(runtime.root());
     let marked = marked.map_err(|source| Cause::Host { what: "search for marked processes", source })?;
+    let groups = cgroup::find_under(runtime.root());
+    let groups = groups.map_err(|source| Cause::Host { what: "search for control groups", source })?;
     // Listed after the search: what has come to be since is in it.
     let names: BTreeSet<String> = runtime.store().names()?.into_iter().collect();
     let mut orphans: BTreeMap<SandboxId, Vec<String>> = BTreeMap::new();
     for orphan in marked.into_iter().filter(|marked| !names.contains(marked.sandbox.as_str())) {
         let what = format!("process {} ({})", orphan.role, orphan.process.pid);
+        orphans.entry(orphan.sandbox).or_default().push(what);
+    }
+    for orphan in groups.into_iter().filter(|group| !names.contains(group.sandbox.as_str())) {
+        let what = format!("control group {}", orphan.dir.display());
         orphans.entry(orphan.sandbox).or_default().push(what);
     }
     for (id, left) in orphans {

@@ -87,16 +87,16 @@ pub(super) fn layout(runtime: &Runtime, config: &SandboxConfig) -> Result<Layout
     let mock = config.hypervisor_type == HypervisorKind::Mock;
     let (stream, share) = match (config.agent_type, mock) {
         (AgentKind::Noop, _) => (Stream::None, None),
-        (AgentKind::Kata, true) => (Stream::Mock, Some(mock_share(config)?)),
-        (AgentKind::Kata, false) => (choose_stream(runtime, config)?, Some(choose_share(config)?)),
+        (AgentKind::Kata, true) => (Stream::Mock, Some(mock_share(runtime, config)?)),
+        (AgentKind::Kata, false) => (choose_stream(runtime, config)?, Some(choose_share(runtime, config)?)),
     };
     Ok(Layout { stream, share })
 }
 
 /// A mock has no use for a daemon, unless one is named: for tests of what becomes of it.
-fn mock_share(config: &SandboxConfig) -> Result<Served, Error> {
+fn mock_share(runtime: &Runtime, config: &SandboxConfig) -> Result<Served, Error> {
     match config.hypervisor_config.virtio_fs_daemon {
-        Some(_) => choose_share(config),
+        Some(_) => choose_share(runtime, config),
         None => Ok(Served::Nobody),
     }
 }
@@ -147,12 +147,12 @@ pub(super) fn proxy_program(runtime: &Runtime, config: &SandboxConfig) -> Result
     super::helper_program(runtime, config.proxy_config.path.as_deref(), "the proxy's program")
 }
 
-fn choose_share(config: &SandboxConfig) -> Result<Served, Error> {
+fn choose_share(runtime: &Runtime, config: &SandboxConfig) -> Result<Served, Error> {
     match config.hypervisor_config.shared_fs {
         SharedFs::Virtio9p => Ok(Served::Vmm),
         SharedFs::VirtioFs => {
             let configured = config.hypervisor_config.virtio_fs_daemon.as_deref();
-            let program = virtiofsd::PROGRAM.find(configured)?;
+            let program = virtiofsd::PROGRAM.find(configured, runtime.helper_program())?;
             Ok(Served::Virtiofsd { program })
         }
     }
@@ -299,6 +299,10 @@ fn kernel_params(config: &SandboxConfig, stream: &Stream, announce: Option<u32>)
         let port = ports::DEBUG_CONSOLE.to_string();
         params.push(KernelParam::new(kernel_parameters::KATA_DEBUG_CONSOLE_PORT, port));
     }
+    if config.agent_config.container_pipe_size > 0 {
+        let size = config.agent_config.container_pipe_size.to_string();
+        params.push(KernelParam::new(kernel_parameters::KATA_CONTAINER_PIPE_SIZE, size));
+    }
     params.extend(config.hypervisor_config.kernel_params.iter().cloned());
     params
 }
@@ -316,3 +320,6 @@ fn shares(runtime: &Runtime, spec: &SandboxSpec, layout: &Layout) -> Vec<Share> 
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

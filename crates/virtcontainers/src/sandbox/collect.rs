@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use virtcontainers_store::{Lease, StoreError, StoreExt as _};
+use virtcontainers_store::{Lease, Listed, StoreError, StoreExt as _};
 use virtcontainers_types::SandboxId;
 
 use super::{
@@ -15,17 +15,18 @@ use super::{
     stop::{self, Afterwards},
 };
 use crate::{
+    container::{self, ContainerRecord},
     error::{Cause, Error, chain},
     runtime::{Runtime, gc::Findings},
 };
 
 /// Finds and, unless it is a dry run, removes what is left of one sandbox.
 pub(crate) async fn collect(shared: &Arc<Shared>, found: &mut Findings) {
-    let session = match Session::open_idle(shared).await {
+    let mut session = match Session::open_idle(shared).await {
         Ok(session) => session,
         Err(error) => return unreadable(shared, error, found).await,
     };
-    broken_containers(&session, found);
+    broken_containers(&mut session, found).await;
     match &session.record.phase {
         // The lease is free, so nobody creates it, whether its creator lives or not.
         SandboxPhase::Creating { .. } | SandboxPhase::Stopped(Ending::NeverBorn) => {
@@ -84,9 +85,28 @@ fn strays(runtime: &Runtime, id: &SandboxId, resources: &[Resource]) -> Vec<Stri
     unknown.flat_map(marked).collect()
 }
 
-fn broken_containers(session: &Session, found: &mut Findings) {
-    for error in session.containers().into_iter().flatten().filter_map(Result::err) {
-        found.left(session.id().as_str(), "the record of a container", chain(&error));
+/// Containers whose records cannot be read. By force those with damaged ones are ended.
+async fn broken_containers(session: &mut Session, found: &mut Findings) {
+    const WHAT: &str = "the record of a container";
+    let id = session.id().clone();
+    // A guest whose processors stand still cannot be asked to let go of anything.
+    let force = found.force() && !matches!(session.record.phase, SandboxPhase::Paused(_));
+    let Ok(listed) = session.runtime().store().list_containers_as::<ContainerRecord>(&id) else { return };
+    for Listed { name, record } in listed {
+        let Err(error) = record else { continue };
+        let why = format!("{name}: {}", chain(&error));
+        match kind_of(&error) {
+            Unreadable::Damaged if force => {
+                let aside = match found.dry_run() {
+                    true => Ok(None),
+                    false => container::set_aside(session, &name).await,
+                };
+                found.set_aside(id.as_str(), WHAT, why, aside);
+            }
+            Unreadable::Damaged | Unreadable::Busy | Unreadable::Bare | Unreadable::Closed => {
+                found.left(id.as_str(), WHAT, why);
+            }
+        }
     }
 }
 
@@ -132,11 +152,11 @@ async fn unreadable(shared: &Arc<Shared>, error: Error, found: &mut Findings) {
         Ok(_) | Err(Unreadable::Busy | Unreadable::Closed) => return,
     };
     match Role::Vmm.mark(runtime.root(), id).find() {
-        Ok(vmms) if vmms.is_empty() || !damaged => {}
+        Ok(vmms) if vmms.is_empty() || !damaged || found.force() => {}
         Ok(vmms) => {
             let pids: Vec<_> = vmms.iter().map(|vmm| vmm.pid.to_string()).collect();
             let why = format!(
-                "{}; its virtual machine lives (process {}): delete the sandbox by force to end it",
+                "{}; its virtual machine lives (process {}): collect by force, or delete the sandbox by force, to end it",
                 chain(&error),
                 pids.join(", ")
             );
@@ -146,7 +166,7 @@ async fn unreadable(shared: &Arc<Shared>, error: Error, found: &mut Findings) {
     }
     if damaged {
         let aside = if found.dry_run() { Ok(None) } else { set_aside(runtime, lease).await.map(Some) };
-        found.set_aside(id.as_str(), chain(&error), aside);
+        found.set_aside(id.as_str(), "the record", chain(&error), aside);
     } else {
         let left = vec!["the directory of a create or a delete that did not finish".to_owned()];
         let outcome = if found.dry_run() { Ok(()) } else { forget(runtime, lease).await };
@@ -165,7 +185,7 @@ async fn forget(runtime: &Runtime, lease: Lease) -> Result<(), Error> {
     Ok(runtime.store().forget(lease)?)
 }
 
-/// Ends the processes and removes the mounts of a sandbox that is in no list any more. Its id is claimed meanwhile, so
+/// Ends the processes and removes the control groups and mounts of a sandbox that is in no list any more. Its id is claimed meanwhile, so
 /// that no create is met.
 pub(crate) async fn collect_nameless(
     runtime: &Runtime,

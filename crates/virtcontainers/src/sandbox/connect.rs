@@ -115,6 +115,16 @@ pub(super) async fn launch_among<T>(
     }
 }
 
+/// Why containers' files did not reach the guest, when the process that serves them ended meanwhile: its own end, rather
+/// than what came of it.
+pub(super) async fn server_gone(shared: &Shared, helpers: &mut [Helper]) -> Error {
+    let when = "while containers' files were shared";
+    match tokio::time::timeout(LAST_BREATH, helper::first_end(helpers)).await {
+        Ok(helper) => helper.into_error(shared, when),
+        Err(_elapsed) => guest_gone(shared, when),
+    }
+}
+
 /// Whether a VMM ended under its launch.
 fn is_sudden_end(error: &Error) -> bool {
     matches!(error.cause(), Cause::Vm(VmError::ExitedEarly { .. } | VmError::Control { .. }))
@@ -225,7 +235,7 @@ async fn revive_proxy(session: &mut Session) -> Result<(), Error> {
     let alive = session.record.resources.iter().any(|resource| resource.is_alive(Role::Proxy));
     if !alive {
         let program = super::boot::proxy_program(session.runtime(), &session.record.config)?;
-        let mark = Role::Proxy.mark(session.runtime().root(), session.id());
+        let mark = super::cgroups::mark(session.shared(), &session.record.resources, Role::Proxy);
         // The intent first; the mark leads to one that was started by somebody who died before he could tell.
         session.record.resources.retain(|resource| resource.role() != Some(Role::Proxy));
         session.record.resources.push(Resource::Daemon { role: Role::Proxy, process: None });

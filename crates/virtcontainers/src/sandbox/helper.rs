@@ -1,12 +1,20 @@
 //! The processes that serve a machine: watched as children by the create that starts them, and by their records ever
 //! after. A machine without one of them hangs sooner or later, so whoever waits for it waits for their ends too.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use futures::future::select_all;
-use virtcontainers_agent_client::{guest_text, proxy::ProxyProcess};
+use virtcontainers_agent_client::{Agent, guest_text, proxy::ProxyProcess};
 use virtcontainers_device::Daemon;
-use virtcontainers_sys::{process::ProcessRef, spawn::describe_exit};
+use virtcontainers_sys::{
+    process::ProcessRef,
+    program,
+    spawn::describe_exit,
+    task::{self, Task},
+};
 
 use super::{
     SandboxRecord, Shared,
@@ -36,9 +44,8 @@ pub(crate) fn helper_program(
     let this = std::env::current_exe().ok();
     let beside = this.as_ref().and_then(|this| Some(this.parent()?.join(PROGRAM)));
     let this = this.filter(|this| this.file_name().is_some_and(|name| name == TOOL));
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let on_path = std::env::split_paths(&path).map(|dir| dir.join(PROGRAM));
-    let found = beside.into_iter().chain(this).chain(on_path).find(|program| is_program(program));
+    let near = beside.into_iter().chain(this).find(|program| program::is_executable(program));
+    let found = near.or_else(|| program::find(Path::new(PROGRAM)));
     let missing = Cause::MissingProgram {
         program: what,
         remedy: "install vc-helper beside the program of this process or on PATH, or name it or virtc in the \
@@ -50,19 +57,13 @@ pub(crate) fn helper_program(
 /// `virtc`: this process's own program, the one beside it, or the one on `PATH`.
 pub(super) fn tool() -> Option<PathBuf> {
     let beside = std::env::current_exe().ok().and_then(|this| Some(this.parent()?.join(TOOL)));
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let on_path = std::env::split_paths(&path).map(|dir| dir.join(TOOL));
-    beside.into_iter().chain(on_path).find(|program| is_program(program))
+    let beside = beside.filter(|program| program::is_executable(program));
+    beside.or_else(|| program::find(Path::new(TOOL)))
 }
 
 /// Whether a program is the small one, which has nothing of this library in it.
 pub(super) fn is_small(program: &Path) -> bool {
     program.file_name().is_some_and(|name| name == PROGRAM)
-}
-
-fn is_program(path: &Path) -> bool {
-    use std::os::unix::fs::PermissionsExt as _;
-    path.metadata().is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
 }
 
 /// A helper process that this process has just started. To drop it leaves it running.
@@ -180,10 +181,28 @@ pub(super) fn reason(record: &SandboxRecord) -> Option<StatusReason> {
     dead.map(|(role, _)| StatusReason::HelperDied { role: role.as_str() })
 }
 
-/// The role of a dead helper whose loss is the end of the machine: the guest's device waits for it for ever, and another
-/// process cannot take its place. A proxy, a shim and a network monitor can be started anew.
+/// The helpers whose loss is the end of the machine: the guest's device waits for them for ever, and another process
+/// cannot take their place. A proxy, a shim and a network monitor can be started anew.
+fn vital(record: &SandboxRecord) -> impl Iterator<Item = (Role, ProcessRef)> {
+    let is_vital = |role: &Role| matches!(role, Role::Virtiofsd | Role::VsockDaemon);
+    record.resources.iter().filter_map(Resource::daemon).filter(move |(role, _)| is_vital(role))
+}
+
+/// The role of a dead helper whose loss is the end of the machine.
 pub(super) fn lost(record: &SandboxRecord) -> Option<Role> {
-    let vital = |role: &Role| matches!(role, Role::Virtiofsd | Role::VsockDaemon);
-    let mut helpers = record.resources.iter().filter_map(Resource::daemon).filter(|(role, _)| vital(role));
-    helpers.find(|(_, process)| !process.is_alive()).map(|(role, _)| role)
+    vital(record).find(|(_, process)| !process.is_alive()).map(|(role, _)| role)
+}
+
+/// Breaks an agent's connection when a vital helper dies: a guest that has lost its files may leave a call unanswered for
+/// ever. `None` when there is no such helper.
+pub(super) fn tether(record: &SandboxRecord, agent: &Arc<dyn Agent>) -> Option<Task<()>> {
+    let watches: Vec<_> = vital(record).map(|helper| Box::pin(loss(helper))).collect();
+    let agent = Arc::downgrade(agent);
+    let watch = async move {
+        select_all(watches).await;
+        if let Some(agent) = agent.upgrade() {
+            agent.disconnect();
+        }
+    };
+    vital(record).next().map(|_| task::spawn("tether", watch))
 }

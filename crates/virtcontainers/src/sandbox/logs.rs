@@ -3,7 +3,9 @@
 use virtcontainers_agent_client::shim::AGENT_LOG;
 use virtcontainers_hypervisor::qemu;
 
-use super::Sandbox;
+use virtcontainers_sys::log::{HELPER_LIMIT, trim_all};
+
+use super::{Sandbox, Shared};
 use crate::{
     error::Error,
     log::{End, LogOptions, LogSource, Logs, Text},
@@ -24,6 +26,16 @@ impl Sandbox {
         };
         let dir = self.runtime().sandbox_dir(self.id());
         Logs::open(dir, name.to_owned(), text, Box::new(Gone(self.clone())), &options)
+    }
+}
+
+impl Shared {
+    /// Keeps the logs of its processes at a bounded size. What a hostile guest makes its VMM or virtiofsd complain of has
+    /// no other bound: nobody but whoever works with the sandbox, watches it or is its shim looks at their size.
+    pub(super) fn cut_logs(&self) {
+        if let Err(error) = trim_all(&self.runtime().sandbox_dir(self.id()), HELPER_LIMIT) {
+            tracing::debug!(id = %self.id(), %error, "the size of its logs is not bounded");
+        }
     }
 }
 

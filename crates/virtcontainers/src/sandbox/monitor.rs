@@ -14,9 +14,10 @@ use tokio::{sync::watch, time::MissedTickBehavior};
 use virtcontainers_agent_client::AgentErrorKind;
 use virtcontainers_store::{StoreError, StoreExt as _};
 use virtcontainers_sys::task::{self, Task};
+use virtcontainers_types::ProxyKind;
 
 use super::{Ending, Machine, Sandbox, SandboxPhase, SandboxRecord, Shared, Visit, connect, helper};
-use crate::error::Error;
+use crate::{error::Error, status::StatusReason};
 
 /// How often the agent is asked (the reference document's `DefaultMonitorCheckInterval`).
 pub const DEFAULT_MONITOR_CHECK_INTERVAL: Duration = Duration::from_secs(1);
@@ -45,6 +46,27 @@ impl Sandbox {
         let visit = Visit::look(self.shared())?;
         visit.record.machine()?;
         Ok(self.shared().watch_over(interval.max(SHORTEST)))
+    }
+
+    /// What is wrong with it, if anything: as its status tells, but its agent is asked, where it can answer, and given this
+    /// long.
+    ///
+    /// # Errors
+    /// When it does not exist or its record cannot be read.
+    pub async fn probe(&self, within: Duration) -> Result<Option<StatusReason>, Error> {
+        let shared = self.shared();
+        let mut record = self.load()?;
+        record.phase = record.observed();
+        // A port that another process serves in itself is out of reach, and says nothing of the agent.
+        let elsewhere =
+            record.config.proxy_type == ProxyKind::KataBuiltIn && shared.kept_agent(&record).is_none();
+        if let SandboxPhase::Ready(machine) | SandboxPhase::Running(machine) = &record.phase
+            && !elsewhere
+            && tokio::time::timeout(within, check(shared, machine)).await.is_err()
+        {
+            shared.note_silence(machine, true);
+        }
+        Ok(self.status().await?.reason)
     }
 }
 
@@ -109,6 +131,20 @@ impl Shared {
         Monitor { verdict: watch.verdict.clone(), told: false, _watch: watch }
     }
 
+    /// Keeps in mind whether the agent of this machine has answered.
+    fn note_silence(&self, machine: &Machine, silent: bool) {
+        *self.silent.lock().unwrap_or_else(PoisonError::into_inner) = silent.then(|| machine.clone());
+    }
+
+    /// Whether the agent did not answer when it was last asked. One that is paused cannot.
+    pub(super) fn is_silent(&self, record: &SandboxRecord) -> bool {
+        let silent = self.silent.lock().unwrap_or_else(PoisonError::into_inner);
+        match &record.phase {
+            SandboxPhase::Ready(machine) | SandboxPhase::Running(machine) => silent.as_ref() == Some(machine),
+            SandboxPhase::Creating { .. } | SandboxPhase::Paused(_) | SandboxPhase::Stopped(_) => false,
+        }
+    }
+
     /// Ends the monitor, for all its watchers.
     pub(super) fn end_monitor(&self) {
         let slot = std::mem::take(&mut *self.monitor.lock().unwrap_or_else(PoisonError::into_inner));
@@ -132,6 +168,7 @@ async fn watch(shared: &Arc<Shared>, interval: Duration) -> Option<Error> {
     loop {
         let look = async {
             turn.tick().await;
+            shared.cut_logs();
             check(shared, &machine).await
         };
         tokio::select! {
@@ -148,8 +185,11 @@ async fn watch(shared: &Arc<Shared>, interval: Duration) -> Option<Error> {
                 Health::Well => {}
                 Health::Over => return None,
                 Health::Ill(error) => {
-                    // The machine may be on its way out, which would explain it.
-                    let Ok(seen) = tokio::time::timeout(EXPLANATION, &mut end).await else { return Some(error) };
+                    // The machine may be on its way out, or have lost a helper, which would explain it.
+                    let Ok(seen) = tokio::time::timeout(EXPLANATION, &mut end).await else {
+                        let lost = load(shared).ok().flatten().as_ref().and_then(helper::dead);
+                        return Some(lost.map_or(error, |lost| lost.into_error(shared, WATCHED)));
+                    };
                     return post_mortem(shared, seen).await;
                 }
             },
@@ -178,7 +218,9 @@ async fn check(shared: &Arc<Shared>, machine: &Machine) -> Health {
     if let Some(settled) = by_record(shared, machine) {
         return settled;
     }
-    let Err(error) = ask(shared).await else { return Health::Well };
+    let asked = ask(shared).await;
+    shared.note_silence(machine, asked.is_err());
+    let Err(error) = asked else { return Health::Well };
     // It may have been paused or stopped meanwhile.
     by_record(shared, machine).unwrap_or(Health::Ill(error))
 }

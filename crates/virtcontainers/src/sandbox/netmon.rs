@@ -3,7 +3,10 @@
 
 use std::path::{Path, PathBuf};
 
-use virtcontainers_sys::{process::ProcessRef, spawn::Spawn};
+use virtcontainers_sys::{
+    process::{Mark, ProcessRef},
+    spawn::Spawn,
+};
 
 use super::{Shared, helper, resource::Role};
 use crate::{
@@ -11,8 +14,11 @@ use crate::{
     error::{Cause, Error},
 };
 
+/// The largest file that it writes, in bytes: beside its log, records.
+const LARGEST_FILE: u64 = 2 * virtcontainers_store::MAX_RECORD_BYTES;
+
 /// Starts it: `<program> netmon --root <root> <id>` in the sandbox's directory.
-pub(super) fn start(shared: &Shared, config: &NetmonConfig) -> Result<ProcessRef, Error> {
+pub(super) fn start(shared: &Shared, config: &NetmonConfig, mark: &Mark) -> Result<ProcessRef, Error> {
     let runtime = shared.runtime();
     let program = program(shared, config.path.as_deref())?;
     let dir = runtime.sandbox_dir(shared.id());
@@ -23,7 +29,8 @@ pub(super) fn start(shared: &Shared, config: &NetmonConfig) -> Result<ProcessRef
         .args([shared.id().as_str()])
         .cwd(dir)
         .stderr(log)
-        .mark(&Role::Netmon.mark(runtime.root(), shared.id()))
+        .largest_file(LARGEST_FILE)
+        .mark(mark)
         .spawn()?;
     Ok(child.process())
 }

@@ -116,11 +116,11 @@ impl Card {
         NicFds { id: self.slot().to_owned(), ..NicFds::default() }
     }
 
-    /// Gives back the host's side. A namespace that is gone has taken it along.
+    /// Gives back the host's side. A namespace that is gone has taken it along, but for a card.
     async fn detach(&self) -> Result<(), NetworkError> {
         match NetNs::open(&self.netns) {
             Ok(ns) => self.endpoint.detach(&ns).await,
-            Err(NetworkError::NotANamespace { .. }) => Ok(()),
+            Err(NetworkError::NotANamespace { .. }) => self.endpoint.detach_orphan().await,
             Err(error) => Err(error),
         }
     }
@@ -186,7 +186,8 @@ impl SandboxRecord {
     pub(super) fn netns(&self) -> Option<&Path> {
         self.resources.iter().find_map(|resource| match resource {
             Resource::Netns { path, .. } => Some(path.as_path()),
-            Resource::Share
+            Resource::Cgroups(_)
+            | Resource::Share
             | Resource::Cni { .. }
             | Resource::Endpoint(_)
             | Resource::Container { .. }

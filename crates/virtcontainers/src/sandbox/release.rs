@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
@@ -23,7 +23,12 @@ use super::{
     network,
     resource::{Resource, Role},
 };
-use crate::{config::CniConfig, container::shim, error::Error, runtime::Runtime};
+use crate::{
+    config::CniConfig,
+    container::shim,
+    error::{Cause, Error},
+    runtime::Runtime,
+};
 
 /// How long a killed process may take to be gone.
 const KILL_TIME: Duration = Duration::from_secs(5);
@@ -166,6 +171,10 @@ impl Release {
 impl Releaser<Resource> for Release {
     async fn release(&self, resource: &Resource) -> Result<(), ReleaseError> {
         match resource {
+            Resource::Cgroups(cgroups) => {
+                let name = virtcontainers_sys::cgroup::name(self.runtime.root(), &self.id);
+                Ok(cgroups.remove(&name).await?)
+            }
             Resource::Netns { path, owned: true } => Ok(NetNs::remove(path)?),
             Resource::Netns { owned: false, .. } => Ok(()),
             Resource::Cni { config, netns } => self.leave_cni(config, netns).await,
@@ -197,9 +206,20 @@ async fn kill(process: ProcessRef) -> io::Result<()> {
 /// Releases whatever can be found of a sandbox whose record cannot be read: marked processes and mounts.
 pub(super) async fn salvage(runtime: &Runtime, id: &SandboxId) -> Result<(), Error> {
     end_marked(runtime, id).await?;
+    for group in cgroups_of(runtime, id)? {
+        let failed = |source| Cause::Cgroup { path: group.clone(), source };
+        virtcontainers_sys::cgroup::remove(&group).await.map_err(failed)?;
+    }
     let dir = runtime.sandbox_dir(id);
     NetNs::remove(&network::own_netns(&dir))?;
     Ok(Share::new(&dir).remove()?)
+}
+
+/// The control groups that bear the sandbox's name.
+fn cgroups_of(runtime: &Runtime, id: &SandboxId) -> Result<Vec<PathBuf>, Error> {
+    let found = virtcontainers_sys::cgroup::find_under(runtime.root());
+    let found = found.map_err(|source| Cause::Host { what: "search for control groups", source })?;
+    Ok(found.into_iter().filter(|group| group.sandbox == *id).map(|group| group.dir).collect())
 }
 
 /// Ends every process that carries the sandbox's mark.

@@ -10,12 +10,14 @@ use virtcontainers_sys::process::{Mark, ProcessRef};
 use virtcontainers_types::{ContainerId, SandboxId};
 
 use super::network::Card;
-use crate::config::CniConfig;
+use crate::{cgroup::Cgroups, config::CniConfig};
 
 /// Something to be released. Each is recorded before it is acquired, so it may never have come to be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) enum Resource {
+    /// The control groups in which its processes are.
+    Cgroups(Box<Cgroups>),
     /// The network namespace.
     Netns {
         path: PathBuf,
@@ -88,7 +90,8 @@ impl Resource {
     pub(crate) const fn role(&self) -> Option<Role> {
         match self {
             Self::Daemon { role, .. } => Some(*role),
-            Self::Netns { .. }
+            Self::Cgroups(_)
+            | Self::Netns { .. }
             | Self::Cni { .. }
             | Self::Endpoint(_)
             | Self::Share
@@ -101,7 +104,8 @@ impl Resource {
     pub(crate) fn vmm(&self) -> Option<ProcessRef> {
         match self {
             Self::Machine { vm } => vm.as_ref().and_then(|vm| vm.process),
-            Self::Netns { .. }
+            Self::Cgroups(_)
+            | Self::Netns { .. }
             | Self::Cni { .. }
             | Self::Endpoint(_)
             | Self::Share
@@ -115,6 +119,7 @@ impl Resource {
         match self {
             Self::Daemon { role, process: Some(process) } => Some((*role, *process)),
             Self::Daemon { process: None, .. }
+            | Self::Cgroups(_)
             | Self::Netns { .. }
             | Self::Cni { .. }
             | Self::Endpoint(_)
@@ -127,6 +132,11 @@ impl Resource {
     /// The helper process, while it lives.
     pub(crate) fn living_daemon(&self) -> Option<(Role, ProcessRef)> {
         self.daemon().filter(|(_, process)| process.is_alive())
+    }
+
+    /// The control groups.
+    pub(crate) fn cgroups(&self) -> Option<&Cgroups> {
+        if let Self::Cgroups(cgroups) = self { Some(cgroups) } else { None }
     }
 
     /// The interface.
@@ -143,7 +153,8 @@ impl Resource {
     pub(crate) const fn outlives_machine(&self) -> bool {
         match self {
             Self::Netns { .. } | Self::Cni { .. } => true,
-            Self::Endpoint(_)
+            Self::Cgroups(_)
+            | Self::Endpoint(_)
             | Self::Share
             | Self::Container { .. }
             | Self::Daemon { .. }
@@ -160,6 +171,7 @@ impl Resource {
 impl virtcontainers_store::Resource for Resource {
     fn label(&self) -> String {
         match self {
+            Self::Cgroups(_) => "the control groups".to_owned(),
             Self::Netns { path, .. } => format!("network namespace {}", path.display()),
             Self::Cni { config, .. } => format!("CNI network {}", config.network),
             Self::Endpoint(card) => format!("network interface {}", card.link()),

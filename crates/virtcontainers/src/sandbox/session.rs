@@ -75,6 +75,7 @@ impl Session {
     async fn open_with(shared: &Arc<Shared>, patience: Duration) -> Result<Self, Error> {
         let _at_work = shared.runtime().at_work();
         let (live, lease) = Self::seize(shared, patience).await?;
+        shared.cut_logs();
         let mut record: SandboxRecord = shared.runtime().store().load_as(shared.id())?;
         record.phase = record.observed();
         let mut session = Self { shared: Arc::clone(shared), live, lease, record, agent: None, _at_work };

@@ -2,7 +2,11 @@
 
 use std::path::Path;
 
-use super::{Shared, boot::Served};
+use super::{
+    Shared,
+    boot::Served,
+    resource::{Resource, Role},
+};
 use crate::{
     config::{ContainerPlan, HypervisorConfig},
     error::Error,
@@ -14,16 +18,24 @@ use virtcontainers_device::{
     Access, Daemon, Share, vhost_vsock,
     virtiofsd::{self, CacheMode, VirtiofsdConfig},
 };
+use virtcontainers_sys::process::{Mark, ProcessRef};
 
-/// Puts a container's root filesystem and volumes where the guest sees them.
+/// The process that serves a sandbox's files to its guest: the virtio-fs daemon, or else the VMM.
+pub(crate) fn server_of(held: &[Resource]) -> Option<ProcessRef> {
+    let daemon = held.iter().filter_map(Resource::daemon).find(|(role, _)| *role == Role::Virtiofsd);
+    daemon.map(|(_, process)| process).or_else(|| held.iter().find_map(Resource::vmm))
+}
+
+/// Puts a container's root filesystem and volumes where the guest sees them, and nobody else.
 pub(crate) fn share_container(
     dir: &Path,
+    server: Option<ProcessRef>,
     plan: &ContainerPlan,
     read_only: bool,
     volumes: &[SharedVolume],
 ) -> Result<(), Error> {
     let access = |read_only| if read_only { Access::ReadOnly } else { Access::ReadWrite };
-    let share = Share::new(dir);
+    let share = Share::new(dir).served_by(server);
     share.add_rootfs(plan.id(), plan.rootfs(), access(read_only))?;
     for (number, volume) in volumes.iter().enumerate() {
         share.add_volume(plan.id(), number, &volume.source, access(volume.read_only))?;
@@ -36,6 +48,7 @@ pub(super) fn start_virtiofsd(
     shared: &Shared,
     config: &HypervisorConfig,
     program: &Path,
+    mark: &Mark,
 ) -> Result<Daemon, Error> {
     let cache = match config.virtio_fs_cache.as_deref() {
         Some("never") => CacheMode::Never,
@@ -47,6 +60,7 @@ pub(super) fn start_virtiofsd(
         program: Some(program.to_owned()),
         cache,
         extra_args: config.virtio_fs_extra_args.clone(),
+        cgroups: mark.cgroups().to_vec(),
         ..VirtiofsdConfig::default()
     };
     let runtime = shared.runtime();
@@ -55,10 +69,10 @@ pub(super) fn start_virtiofsd(
 }
 
 /// Starts the vsock daemon.
-pub(super) fn start_vsock_daemon(shared: &Shared, program: &Path) -> Result<Daemon, Error> {
+pub(super) fn start_vsock_daemon(shared: &Shared, program: &Path, mark: &Mark) -> Result<Daemon, Error> {
     let runtime = shared.runtime();
     let dir = runtime.sandbox_dir(shared.id());
-    Ok(vhost_vsock::start(runtime.root(), shared.id(), &dir, program)?)
+    Ok(vhost_vsock::start(runtime.root(), shared.id(), &dir, program, mark.cgroups().to_vec())?)
 }
 
 /// What the agent has to mount before it can see any container.
@@ -80,7 +94,8 @@ pub(super) fn storages(served: Option<&Served>, config: &HypervisorConfig) -> Ve
         Some(Served::Vmm) => {
             let options = ["trans=virtio", "version=9p2000.L", "cache=mmap"].map(str::to_owned);
             let msize = format!("msize={}", config.msize_9p.0);
-            vec![storage("9p", "9p", options.into_iter().chain([msize]).collect())]
+            // The kata-agent has no driver of that name; this one mounts whatever type it is given.
+            vec![storage("virtio-fs", "9p", options.into_iter().chain([msize]).collect())]
         }
     }
 }

@@ -11,13 +11,18 @@ use virtcontainers_types::{
     },
 };
 
-use super::{Resource, Sandbox, SandboxRecord, Visit};
-use crate::{container::ContainerRecord, error::Error, state::SandboxOperation};
+use super::{Resource, Sandbox, SandboxRecord, Visit, cgroups};
+use crate::{
+    cgroup::{self, Cgroups},
+    container::ContainerRecord,
+    error::Error,
+    state::SandboxOperation,
+};
 
 impl Sandbox {
     /// What it uses (the reference document's `StatsSandbox`): its processes on the host, the virtual machine's and its
     /// helpers'; and what each container of it that runs uses within the guest. The guest of a paused sandbox cannot be
-    /// asked, so no container is told of then.
+    /// asked, so no container is told of then; nor is one that the agent cannot count, while it counts others or none.
     ///
     /// # Errors
     /// When it has no machine, or its agent does not answer.
@@ -32,8 +37,27 @@ impl Sandbox {
     }
 }
 
-/// What the processes on record use.
+/// What its control groups have counted; where the host has no group that counts, what the processes on record use.
 fn on_host(record: &SandboxRecord) -> SandboxStats {
+    let (mut counted, read) = cgroups::of(&record.resources).map(Cgroups::stats).unwrap_or_default();
+    let all = cgroup::Read { cpu: true, memory: true, pids: true };
+    if read != all {
+        let CgroupStats { cpu_stats, memory_stats, pids_stats, .. } = of_processes(record);
+        if !read.cpu {
+            counted.cpu_stats = cpu_stats;
+        }
+        if !read.memory {
+            counted.memory_stats = memory_stats;
+        }
+        if !read.pids {
+            counted.pids_stats = pids_stats;
+        }
+    }
+    SandboxStats { cgroup_stats: counted, cpus: record.config.hypervisor_config.num_vcpus }
+}
+
+/// What the processes on record use.
+fn of_processes(record: &SandboxRecord) -> CgroupStats {
     let vmm = record.phase.machine().and_then(|machine| machine.vm.process);
     let helpers = record.resources.iter().filter_map(Resource::daemon).map(|(_, process)| process);
     let used = vmm.into_iter().chain(helpers).map(Usage::of_tree).fold(Usage::default(), Usage::plus);
@@ -46,14 +70,11 @@ fn on_host(record: &SandboxRecord) -> SandboxStats {
     };
     let usage =
         MemoryData { usage: used.resident_bytes, limit: MemoryData::UNLIMITED, ..MemoryData::default() };
-    SandboxStats {
-        cgroup_stats: CgroupStats {
-            cpu_stats: CpuStats { cpu_usage, ..CpuStats::default() },
-            memory_stats: MemoryStats { usage, ..MemoryStats::default() },
-            pids_stats: PidsStats { current: used.threads, limit: 0 },
-            ..CgroupStats::default()
-        },
-        cpus: record.config.hypervisor_config.num_vcpus,
+    CgroupStats {
+        cpu_stats: CpuStats { cpu_usage, ..CpuStats::default() },
+        memory_stats: MemoryStats { usage, ..MemoryStats::default() },
+        pids_stats: PidsStats { current: used.threads, limit: 0 },
+        ..CgroupStats::default()
     }
 }
 
@@ -76,11 +97,17 @@ async fn in_guest(sandbox: &Sandbox, visit: &Visit) -> Result<Vec<(ContainerId, 
     for (id, answer) in running.iter().zip(join_all(asked).await) {
         match answer {
             Ok(stats) => counted.push((id.clone(), stats)),
-            // It has ended meanwhile.
-            Err(error)
-                if matches!(error.kind(), AgentErrorKind::NotFound | AgentErrorKind::FailedPrecondition) => {}
-            Err(error) => return visit.told(Err(error)),
+            // The others' answers came the same way, or will not come either.
+            Err(error) if is_silence(error.kind()) => return visit.told(Err(error)),
+            Err(error) => tracing::debug!(container = %id, %error, "is not counted"),
         }
     }
     Ok(counted)
+}
+
+/// Whether the agent has not answered at all. An answer of any kind concerns one container: it has ended meanwhile, the
+/// agent cannot count, or has failed to.
+const fn is_silence(kind: AgentErrorKind) -> bool {
+    use AgentErrorKind as Kind;
+    matches!(kind, Kind::NotReady | Kind::Transport | Kind::Timeout | Kind::Disconnected)
 }

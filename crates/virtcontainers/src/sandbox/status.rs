@@ -1,11 +1,14 @@
 //! Status: the record, set against what the host shows. No lease, no dialling.
 
+use std::path::Path;
+
 use virtcontainers_store::{Listed, StoreExt as _};
 use virtcontainers_sys::process::ProcessRef;
 use virtcontainers_types::SandboxId;
 
-use super::{Resource, SandboxRecord, helper};
+use super::{Resource, SandboxRecord, cgroups, helper};
 use crate::{
+    cgroup::Cgroups,
     container::{self, ContainerRecord},
     error::{Error, chain},
     runtime::Runtime,
@@ -34,7 +37,10 @@ pub(super) fn whole(runtime: &Runtime, record: SandboxRecord) -> Result<SandboxS
         let (role, process) = resource.living_daemon()?;
         Some(HelperProcess { role: role.as_str().to_owned(), pid: process.pid })
     };
+    let groups = cgroups::of(&record.resources);
     Ok(SandboxStatus {
+        cgroups: groups.into_iter().flat_map(Cgroups::dirs).map(Path::to_owned).collect(),
+        lacking_cgroups: groups.map(|groups| groups.lacking().to_vec()).unwrap_or_default(),
         state: phase.state(),
         reason: match phase.machine() {
             Some(_) => helper::reason(&record),

@@ -70,16 +70,26 @@ impl Stage {
         config.hypervisor_config.kernel_path = guest.join("vmlinux");
         config.hypervisor_config.initrd_path = Some(guest.join("initrd.img"));
         config.hypervisor_config.memory_size = MiB(512);
+        config.hypervisor_config.virtio_fs_daemon = Some(virtiofsd());
         config
     }
 }
 
-/// The helpers' program, beside which the tests are built.
+/// The helpers' program.
 pub(crate) fn helper() -> PathBuf {
+    built("vc-helper", "virtcontainers-agent-client")
+}
+
+/// The virtio-fs daemon.
+pub(crate) fn virtiofsd() -> PathBuf {
+    built("vc-virtiofsd", "virtcontainers-virtiofs-device")
+}
+
+/// A program of another package, which is built beside the tests.
+fn built(name: &str, package: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
-    let program = test.ancestors().nth(2).unwrap().join("vc-helper");
-    let remedy = "`cargo build -p virtcontainers-agent-client`";
-    assert!(program.exists(), "{} is missing: {remedy}", program.display());
+    let program = test.ancestors().nth(2).unwrap().join(name);
+    assert!(program.exists(), "{} is missing: `cargo build -p {package}`", program.display());
     program
 }
 

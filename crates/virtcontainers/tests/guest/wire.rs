@@ -1,8 +1,11 @@
 //! Real packets between a container and a namespace of the test.
 
+#![allow(dead_code, reason = "each test program uses its part of it")]
+
 use std::{
     io::{Read as _, Write as _},
     net::{IpAddr, SocketAddr, TcpListener, TcpStream},
+    process::Stdio,
     thread,
     time::Duration,
 };
@@ -67,6 +70,17 @@ pub(crate) fn address(ns: &TestNetNs, host: &TestNetNs, inside: &str, outside: &
     }
     ns.ip("route add default via 10.7.0.1");
     ns.ip("route add fd99::/16 via fd07::1");
+}
+
+/// Moves a link into another namespace.
+pub(crate) fn give(from: &TestNetNs, link: &str, to: &TestNetNs) {
+    let mut keeper = to.command("cat").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    // It answers, so it is there.
+    keeper.stdin.as_mut().unwrap().write_all(b".").unwrap();
+    keeper.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
+    from.ip(&format!("link set {link} netns {}", keeper.id()));
+    keeper.kill().unwrap();
+    keeper.wait().unwrap();
 }
 
 pub(crate) async fn run(runtime: &Runtime, config: SandboxConfig) -> (Sandbox, Container) {

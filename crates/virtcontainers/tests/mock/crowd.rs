@@ -115,7 +115,7 @@ async fn one_of_two_processes_creates_a_sandbox_and_it_is_intact() {
         assert_eq!((said.get("created"), said.get("taken")), (Some(&1), Some(&1)), "round {round}: {said:?}");
         let status = stage.runtime().sandbox_status(&sid("web")).await.unwrap();
         assert_eq!((status.state, status.containers.len()), (SandboxState::Running, 1));
-        assert!(stage.dir("web").join("mounts/a/rootfs/etc/passwd").exists(), "its files are there");
+        assert!(stage.dir("web").join("shared/a/rootfs/etc/passwd").exists(), "its files are there");
         stage.runtime().delete_sandbox(&sid("web"), DeleteMode::Force).await.unwrap();
     }
 }

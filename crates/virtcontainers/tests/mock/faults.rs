@@ -105,7 +105,7 @@ async fn a_container_fails_at_every_step_and_leaves_nothing() {
         runtime.delete_sandbox(&sid("web"), DeleteMode::Force).await.unwrap();
         points
     };
-    assert_eq!(points, 4, "its files and the guest's call");
+    assert_eq!(points, 6, "its files, the guest's call and the limits");
     for kind in [FaultKind::Fail, FaultKind::Panic] {
         for point in 0..points {
             let stage = Stage::new();

@@ -175,3 +175,68 @@ async fn a_sandbox_at_which_somebody_works_is_left_alone() {
     create.abort();
     runtime.settled().await;
 }
+
+fn damage(path: &std::path::Path) {
+    let mut bytes = std::fs::read(path).unwrap();
+    let middle = bytes.len() - 40;
+    bytes[middle] ^= 1;
+    std::fs::write(path, bytes).unwrap();
+}
+
+#[tokio::test]
+async fn by_force_what_lives_under_a_damaged_record_is_ended_and_the_record_set_aside() {
+    let stage = Stage::new();
+    let runtime = stage.runtime();
+    runtime.run_sandbox(stage.config("web", &["a"])).await.unwrap();
+    damage(&stage.dir("web").join("record.json"));
+    let mut living = [marked(&stage, "web", "vmm"), marked(&stage, "web", "virtiofsd")];
+    for options in [GcOptions::default(), GcOptions::dry_run(), GcOptions::dry_run().force()] {
+        runtime.gc(options).await.unwrap();
+        assert!(living.iter_mut().all(|process| process.try_wait().unwrap().is_none()), "{options:?}");
+    }
+    let items = runtime.gc(GcOptions::default().force()).await.unwrap().items;
+    let [GcItem { outcome: GcOutcome::SetAside { to: Some(to), .. }, .. }] = items.as_slice() else {
+        panic!("{items:?}")
+    };
+    assert!(to.join("record.json").exists());
+    for process in &mut living {
+        assert!(!process.wait().unwrap().success());
+    }
+    assert_eq!(runtime.gc(GcOptions::default().force()).await.unwrap().items, []);
+    assert_eq!(runtime.list_sandboxes().await.unwrap().len(), 0);
+    std::fs::remove_dir_all(stage.root.path().join("set-aside")).unwrap();
+}
+
+#[tokio::test]
+async fn by_force_a_container_with_a_damaged_record_leaves_its_guest_and_its_id_is_free() {
+    let stage = Stage::new();
+    let runtime = stage.runtime();
+    let sandbox = runtime.run_sandbox(stage.config("web", &["a", "b"])).await.unwrap();
+    damage(&stage.dir("web").join("container.a.json"));
+    let left = gc(&runtime).await;
+    assert!(matches!(left.as_slice(), [GcItem { outcome: GcOutcome::Left { .. }, .. }]), "{left:?}");
+    assert_eq!(stage.agent.containers().len(), 2, "never otherwise");
+    sandbox.pause().await.unwrap();
+    let left = runtime.gc(GcOptions::default().force()).await.unwrap().items;
+    assert!(matches!(left.as_slice(), [GcItem { outcome: GcOutcome::Left { .. }, .. }]), "{left:?}");
+    sandbox.resume().await.unwrap();
+
+    let planned = runtime.gc(GcOptions::dry_run().force()).await.unwrap().items;
+    assert!(matches!(planned[0].outcome, GcOutcome::SetAside { to: None, .. }), "{planned:?}");
+    assert_eq!(stage.agent.containers().len(), 2);
+    let done = runtime.gc(GcOptions::default().force()).await.unwrap().items;
+    let [GcItem { outcome: GcOutcome::SetAside { to: Some(to), .. }, .. }] = done.as_slice() else {
+        panic!("{done:?}")
+    };
+    assert!(to.is_file() && to.file_name().unwrap().to_string_lossy().starts_with("web-a-"), "{to:?}");
+    assert_eq!(stage.agent.containers(), [virtcontainers::ContainerId::new("b").unwrap()]);
+    let status = sandbox.status().await.unwrap();
+    assert_eq!(
+        (status.state, status.broken_containers.len(), status.containers.len()),
+        (SandboxState::Running, 0, 1)
+    );
+    sandbox.create_container(stage.container("a")).await.unwrap();
+    assert_eq!(runtime.gc(GcOptions::default().force()).await.unwrap().items, []);
+    sandbox.delete(DeleteMode::Force).await.unwrap();
+    std::fs::remove_dir_all(stage.root.path().join("set-aside")).unwrap();
+}

@@ -11,6 +11,7 @@
 
 mod at_once;
 mod bad_input;
+mod cgroups;
 mod changes;
 mod crash;
 mod crowd;
@@ -26,6 +27,7 @@ mod model;
 mod monitor;
 mod network;
 mod observe;
+mod plugins;
 mod shim;
 mod stage;
 mod supervision;

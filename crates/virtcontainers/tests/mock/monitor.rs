@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use virtcontainers::{
-    DeleteMode, ErrorKind, Monitor, Sandbox, StopMode,
+    DeleteMode, ErrorKind, Monitor, Sandbox, SandboxState, StatusReason, StopMode,
     agent::mock::{Method, MockFailure},
     hypervisor::VmExit,
 };
@@ -114,4 +114,39 @@ async fn nobody_is_asked_for_nobody() {
     tokio::time::sleep(10 * OFTEN).await;
     assert_eq!(stage.agent.count(Method::Check), asked);
     sandbox.delete(DeleteMode::Force).await.unwrap();
+}
+
+#[tokio::test]
+async fn status_tells_of_an_agent_that_does_not_answer_until_it_does() {
+    let stage = Stage::new();
+    let (sandbox, mut monitor) = watched(&stage).await;
+    assert_eq!(sandbox.status().await.unwrap().reason, None);
+    stage.agent.fail(Method::Check, 1, MockFailure::Timeout);
+    assert_eq!(failure(&mut monitor).await.kind(), ErrorKind::Timeout);
+    let status = stage.runtime().sandbox_status(sandbox.id()).await.unwrap();
+    assert_eq!(status.reason, None, "another process has asked nobody");
+    let status = sandbox.status().await.unwrap();
+    assert_eq!((status.state, status.reason), (SandboxState::Running, Some(StatusReason::AgentSilent)));
+    sandbox.pause().await.unwrap();
+    assert_eq!(sandbox.status().await.unwrap().reason, None, "it cannot answer");
+    sandbox.resume().await.unwrap();
+    assert_eq!(sandbox.probe(SOON).await.unwrap(), None);
+    assert_eq!(sandbox.status().await.unwrap().reason, None);
+    sandbox.delete(DeleteMode::Force).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_probe_waits_no_longer_than_it_may() {
+    let stage = Stage::new();
+    let sandbox = stage.runtime().run_sandbox(stage.config("web", &["c"])).await.unwrap();
+    assert_eq!(sandbox.probe(SOON).await.unwrap(), None);
+    stage.agent.delay(Method::Check, Duration::from_secs(3600));
+    let silent = tokio::time::timeout(SOON, sandbox.probe(OFTEN)).await.unwrap().unwrap();
+    assert_eq!(silent, Some(StatusReason::AgentSilent));
+    assert_eq!(sandbox.status().await.unwrap().reason, silent);
+    sandbox.stop(StopMode::Force).await.unwrap();
+    let asked = stage.agent.count(Method::Check);
+    assert_eq!(sandbox.probe(SOON).await.unwrap(), None, "there is nobody to ask");
+    assert_eq!(stage.agent.count(Method::Check), asked);
+    sandbox.delete(DeleteMode::IfStopped).await.unwrap();
 }

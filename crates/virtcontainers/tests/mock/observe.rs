@@ -44,6 +44,18 @@ async fn figures_of_containers_and_of_the_host() {
     stage.agent.fail(Method::StatsContainer, 1, ended);
     assert_eq!(sandbox.stats().await.unwrap().1, [(cid("b"), memory(2))]);
 
+    // So is one that the agent cannot count; an agent that cannot count at all leaves the host's figures.
+    stage.agent.fail(Method::StatsContainer, 1, MockFailure::Rpc(RpcCode::Internal, "no such file".into()));
+    assert_eq!(sandbox.stats().await.unwrap().1, [(cid("b"), memory(2))]);
+    stage.agent.fail(Method::StatsContainer, 2, MockFailure::Unimplemented);
+    assert_eq!(sandbox.stats().await.unwrap().1, []);
+    stage.agent.fail(Method::StatsContainer, 1, MockFailure::Timeout);
+    assert_eq!(
+        sandbox.stats().await.unwrap_err().kind(),
+        ErrorKind::Timeout,
+        "an agent that does not answer is told"
+    );
+
     let error = sandbox.container(&cid("gone")).stats().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::WrongState, "{error}");
     sandbox.pause().await.unwrap();

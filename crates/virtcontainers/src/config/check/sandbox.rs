@@ -5,12 +5,18 @@ use std::collections::BTreeMap;
 use virtcontainers_types::{AgentKind, ProxyKind, SandboxId, ShimKind, Transport};
 
 use super::{HostFacts, Problem, Report, SandboxConfig, Wanted, hypervisor, network};
-use crate::config::KataAgentConfig;
+use crate::{
+    cgroup::{Location, systemd_runs},
+    config::KataAgentConfig,
+    privileges::{Ability, Privileges},
+};
 
 /// Annotations under this prefix would change the configuration.
 const CONFIG_ANNOTATIONS: &str = "io.katacontainers.config.";
 /// The longest hostname that Linux takes (`__NEW_UTS_LEN`).
 const MAX_HOSTNAME: usize = 64;
+/// The largest pipe, in bytes: what fits into 31 bits when it is rounded up to a power of two.
+const MAX_PIPE_SIZE: u32 = 1 << 30;
 /// The most lines of a guest's resolv.conf.
 const MAX_DNS: usize = 64;
 
@@ -37,12 +43,40 @@ pub(super) fn check(config: &SandboxConfig, host: &HostFacts, report: &mut Repor
     report.not_built("volumes", !config.volumes.is_empty());
     check_annotations(&config.annotations, report);
     check_dns(&config.dns, report);
-    report.not_built("systemd_cgroup", config.systemd_cgroup);
-    report.not_built("sandbox_cgroup_only", config.sandbox_cgroup_only);
+    check_cgroups(config, report);
+    check_privileges(config, host.privileges, report);
     report.not_built("enable_agent_pid_ns", config.enable_agent_pid_ns);
     report.not_built("experimental", !config.experimental.is_empty());
-    report.not_built("cgroups", config.cgroups.is_some());
     id
+}
+
+/// What this process may not do is not begun.
+fn check_privileges(config: &SandboxConfig, privileges: Privileges, report: &mut Report) {
+    if config.agent_type != AgentKind::Noop
+        && let Some(refusal) = privileges.refusal(Ability::Containers)
+    {
+        report.add("containers", Problem::Unprivileged(refusal));
+    }
+    if config.network_config.has_namespace()
+        && let Some(refusal) = privileges.refusal(Ability::Networks)
+    {
+        report.add("network_config", Problem::Unprivileged(refusal));
+    }
+}
+
+/// Where they are to be, whether this host has that, and limits that hold something.
+fn check_cgroups(config: &SandboxConfig, report: &mut Report) {
+    let place = config.cgroups.as_deref();
+    if let Err(expected) = Location::parse(place, config.systemd_cgroup) {
+        report.invalid("cgroups", place.unwrap_or_default(), expected);
+    }
+    if config.systemd_cgroup && !systemd_runs() {
+        report.add("systemd_cgroup", Problem::NoSystemd);
+    }
+    if config.memory_overhead.0 > 0 && !config.sandbox_cgroup_only {
+        let remedy = "memory is limited only with it: set it, or leave memory_overhead out";
+        report.add("memory_overhead", Problem::Conflict { other: "sandbox_cgroup_only = false", remedy });
+    }
 }
 
 /// Keys must be there and be no configuration.
@@ -90,7 +124,14 @@ fn check_hostname(hostname: &str, report: &mut Report) {
 
 fn check_agent(config: &KataAgentConfig, report: &mut Report) {
     report.not_built("trace", config.trace);
-    report.not_built("container_pipe_size", config.container_pipe_size != 0);
+    if config.container_pipe_size > MAX_PIPE_SIZE {
+        let found = config.container_pipe_size.to_string();
+        report.invalid(
+            "container_pipe_size",
+            found,
+            "give at most 1073741824 bytes, or 0 for the agent's own choice",
+        );
+    }
     for (index, module) in config.kernel_modules.iter().enumerate() {
         let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
         let name = module.split_whitespace().next().unwrap_or_default();

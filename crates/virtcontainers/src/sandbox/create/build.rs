@@ -16,6 +16,7 @@ use super::{
     super::{
         Machine, Release, Resource, SandboxPhase, Shared,
         boot::{self, Layout, Served, Stream},
+        cgroups,
         connect::{self, Readiness, Supports},
         helper::Helper,
         netmon,
@@ -29,7 +30,7 @@ use crate::{
     config::SandboxSpec,
     container::{
         self, PreparedContainer,
-        create::{flat, pass},
+        create::{Serving, flat, pass},
     },
     error::Error,
     oci::SandboxTraits,
@@ -49,6 +50,7 @@ pub(super) async fn build(
     let layout = boot::layout(runtime, spec.config())?;
     steps.ledger_mut().record.transport = layout.stream.transport();
 
+    cgroups::make(steps, shared, spec.config()).await?;
     let mut helpers = Vec::new();
     let announcement = start_stream(steps, shared, spec, &layout, &mut helpers).await?;
     start_share(steps, shared, spec, &layout, &mut helpers).await?;
@@ -59,7 +61,12 @@ pub(super) async fn build(
     shared.watch(vm.as_ref());
 
     // The guest boots meanwhile.
-    let containers = prepare_containers(steps, shared, spec, &layout).await?;
+    let containers = match prepare_containers(steps, shared, spec, &layout).await {
+        Err(_) if share::server_of(steps.held()).is_some_and(|server| !server.is_alive()) => {
+            return Err(connect::server_gone(shared, &mut helpers).await);
+        }
+        prepared => prepared?,
+    };
 
     let proxy = start_proxy(steps, shared, spec, &layout, &mut helpers).await?;
     let readiness = match (announcement, &layout.stream) {
@@ -75,6 +82,7 @@ pub(super) async fn build(
     let agent = connect::handshake(&mut supports, readiness, connector.as_ref(), &address, within).await?;
     populate(steps, spec, &layout, &mut supports, agent.as_ref(), &network, containers).await?;
     start_netmon(steps, shared, spec).await?;
+    limit(steps, shared, spec).await?;
 
     let machine = Machine { vm: vm.record(), agent: (layout.stream != Stream::None).then_some(address) };
     let mut held: Vec<_> =
@@ -107,8 +115,9 @@ async fn start_share(
         Served::Nobody | Served::Vmm => Ok(()),
         Served::Virtiofsd { program } => {
             let config = &spec.config().hypervisor_config;
+            let within = cgroups::mark(shared, steps.held(), Role::Virtiofsd);
             let start = async {
-                share::start_virtiofsd(shared, config, program)
+                share::start_virtiofsd(shared, config, program, &within)
                     .map(|daemon| Helper::daemon(Role::Virtiofsd, daemon))
             };
             helpers.push(start_helper(steps, Role::Virtiofsd, start).await?);
@@ -134,8 +143,9 @@ async fn start_stream(
             let announcement = announces
                 .then(|| Announcement::hybrid(&dir, vhost_vsock::VSOCK_SOCKET, HYBRID_PORT))
                 .transpose()?;
+            let within = cgroups::mark(shared, steps.held(), Role::VsockDaemon);
             let start = async {
-                let daemon = share::start_vsock_daemon(shared, daemon)?;
+                let daemon = share::start_vsock_daemon(shared, daemon, &within)?;
                 Ok(Helper::daemon(Role::VsockDaemon, daemon))
             };
             helpers.push(start_helper(steps, Role::VsockDaemon, start).await?);
@@ -179,7 +189,7 @@ async fn launch(
     let plan = boot::plan(hypervisor.as_ref(), vm_spec, spec.config())?;
     network.place(&plan);
     let (nic_fds, netns) = (std::mem::take(&mut network.fds), network.netns()?);
-    let mark = Role::Vmm.mark(runtime.root(), shared.id());
+    let mark = cgroups::mark(shared, steps.held(), Role::Vmm);
     let within = Duration::from(spec.config().agent_config.boot_timeout);
     let start = async {
         // Its intent is on record, and its mark leads to it: nothing more is needed before the guest runs.
@@ -209,9 +219,17 @@ async fn start_netmon(steps: &mut Steps, shared: &Shared, spec: &SandboxSpec) ->
         return Ok(());
     }
     let intent = Resource::Daemon { role: Role::Netmon, process: None };
-    let start = async { netmon::start(shared, &spec.config().network_config.netmon) };
+    let mark = cgroups::mark(shared, steps.held(), Role::Netmon);
+    let start = async { netmon::start(shared, &spec.config().network_config.netmon, &mark) };
     let process = steps.step(Role::Netmon.as_str(), intent, start).await.map_err(flat)?;
     Ok(steps.amend(Resource::Daemon { role: Role::Netmon, process: Some(process) })?)
+}
+
+/// Limits what the sandbox may use on the host, now that it has booted.
+async fn limit(steps: &mut Steps, shared: &Shared, spec: &SandboxSpec) -> Result<(), Error> {
+    let limits = spec.containers().iter().map(|plan| plan.limits());
+    let limited = async { cgroups::limit(spec.config(), steps.held(), limits) };
+    pass(&shared.runtime().faults(), "limits of cgroups", limited).await
 }
 
 /// Puts the containers' files where the guest will see them.
@@ -229,9 +247,9 @@ async fn prepare_containers(
     };
     let mut prepared = Vec::with_capacity(spec.containers().len());
     for (place, plan) in (0..).zip(spec.containers()) {
-        let shares_files = layout.share.is_some();
-        let prepare = async { container::prepare(shared, plan, traits, shares_files, place) };
-        prepared.push(if shares_files {
+        let serving = layout.share.as_ref().map(|_| Serving { by: share::server_of(steps.held()) });
+        let prepare = async { container::prepare(shared, plan, traits, serving, place) };
+        prepared.push(if serving.is_some() {
             let intent = Resource::Container { id: plan.id().clone() };
             steps.step("container files", intent, prepare).await.map_err(flat)?
         } else {
@@ -256,7 +274,7 @@ async fn start_proxy(
         ProxyChoice::BuiltIn => Ok(Some(proxy::serve(ProxyOptions::in_dir(dir))?)),
         ProxyChoice::Process => {
             let program = boot::proxy_program(runtime, spec.config())?;
-            let mark = Role::Proxy.mark(runtime.root(), shared.id());
+            let mark = cgroups::mark(shared, steps.held(), Role::Proxy);
             let start = async { Ok(Helper::proxy(proxy::ProxyProcess::launch(&program, &dir, mark)?)) };
             helpers.push(start_helper(steps, Role::Proxy, start).await?);
             Ok(None)
