@@ -22,7 +22,7 @@ thread_local! {
     static RUNTIME: Runtime = {
         let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
         // A fuzzer's main program is not Rust's, which would ignore this signal.
-        runtime.block_on(async { signal(SignalKind::pipe()) }).expect("a handler");
+        drop(runtime.block_on(async { signal(SignalKind::pipe()) }).expect("a handler"));
         runtime
     };
 }

@@ -1,7 +1,7 @@
 //! The host's control groups of a sandbox: where its processes run on the host, what they may use together, and what they
 //! have used.
 //!
-//! [`Cgroups`] is what a record keeps: directories, worked out before the first is made. Every process of a sandbox starts
+//! `Cgroups` is what a record keeps: directories, worked out before the first is made. Every process of a sandbox starts
 //! in them (the kernel is told before its program is executed), and whatever is still in them at the end is killed with
 //! them. A group's name tells root directory and sandbox, so those of another root are never touched.
 //!
