@@ -50,8 +50,11 @@ enum Victim {
     Vsock,
 }
 
-fn kill(pid: u32) {
+/// Kills a process and waits for its end: it lives on for a moment after its connections have broken.
+async fn kill(pid: u32) {
+    let process = ProcessRef::of(pid).unwrap().open().unwrap().unwrap();
     assert!(Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap().success());
+    process.exited().await.unwrap();
 }
 
 async fn round(stage: &Stage, victim: Victim, after: Duration) {
@@ -96,7 +99,7 @@ async fn strike(
     };
     let deed = async {
         tokio::time::sleep(after).await;
-        kill(pid);
+        kill(pid).await;
     };
     let both = async { tokio::join!(busy, deed) };
     tokio::time::timeout(Duration::from_secs(60), both).await.unwrap();

@@ -33,6 +33,9 @@ impl Wired {
         ns.ip("link set eth1 mtu 1400");
         ns.ip("route add default via 10.7.0.1");
         ns.ip("neigh add 10.7.0.9 lladdr 02:00:00:00:00:09 dev eth0 nud permanent");
+        // The kernel adds the route to an IPv6 address a moment after the address.
+        let routed = || ns.ip("-6 route show table local").contains("local fd07::2 ");
+        assert!((0..1000).any(|_| routed()), "no route to its own address");
         let before = ns.snapshot();
         Self { ns, outside, before }
     }
