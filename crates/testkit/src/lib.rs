@@ -6,6 +6,7 @@
 //!   what others do meanwhile, so tests that use it must be alone on the host.
 //! - A [`TestNetNs`] is a network namespace for one test. Its [`snapshot`](TestNetNs::snapshot) tells whether it is left
 //!   as it was found: no link, queueing discipline or filter more or less.
+//! - [`kill`] ends a process and waits until it is gone.
 //! - A [`Lab`] is a virtual machine that stands in as a host with all that a kernel can have.
 
 #![allow(
@@ -15,12 +16,14 @@
     reason = "a fixture tells the test runner what it finds"
 )]
 
+mod kill;
 mod lab;
 mod leak;
 mod netns;
 mod root;
 mod snapshot;
 
+pub use kill::kill;
 pub use lab::Lab;
 pub use leak::Leak;
 pub use netns::{NetSnapshot, TestNetNs};

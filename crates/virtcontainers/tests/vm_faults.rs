@@ -23,6 +23,7 @@ use virtcontainers::{
     SandboxId, SandboxState, StatusReason, StopMode, Transport,
     store::{FaultKind, FaultPlan},
 };
+use virtcontainers_testkit::kill;
 
 const ROOT: &str = "VC_TEST_FAULTS_ROOT";
 const ROOTFS: &str = "VC_TEST_FAULTS_ROOTFS";
@@ -211,8 +212,7 @@ async fn vm_death_of_a_daemon_is_noticed_within_a_second() {
         let mut monitor = sandbox.monitor().await.unwrap();
         let helper = sandbox.status().await.unwrap().processes.into_iter().find(|helper| helper.role == role);
         let killed = Instant::now();
-        let pid = helper.unwrap().pid.to_string();
-        assert!(Command::new("kill").args(["-9", &pid]).status().unwrap().success());
+        kill(helper.unwrap().pid).await;
         let told = tokio::time::timeout(Duration::from_secs(20), monitor.recv()).await.unwrap().unwrap();
         assert!(killed.elapsed() < Duration::from_secs(1), "{role}: {:?}", killed.elapsed());
         assert_eq!(told.kind(), ErrorKind::Hypervisor, "{told}");
@@ -238,12 +238,12 @@ async fn vm_death_of_a_daemon_ends_the_calls_that_wait_for_it() {
     let sandbox = runtime.run_sandbox(config(stage.rootfs.path().to_owned())).await.unwrap();
     let container = sandbox.container(&ContainerId::new("a").unwrap());
     let processes = sandbox.status().await.unwrap().processes;
-    let pid = processes.into_iter().find(|helper| helper.role == "virtiofsd").unwrap().pid.to_string();
-    assert!(Command::new("kill").args(["-STOP", &pid]).status().unwrap().success());
+    let pid = processes.into_iter().find(|helper| helper.role == "virtiofsd").unwrap().pid;
+    assert!(Command::new("kill").args(["-STOP", &pid.to_string()]).status().unwrap().success());
     let mut exec = Box::pin(container.exec(Cmd::new(["/bin/ls", "/"])));
     let hangs = tokio::time::timeout(Duration::from_secs(2), &mut exec).await;
     assert!(hangs.is_err(), "its files did not come");
-    assert!(Command::new("kill").args(["-KILL", &pid]).status().unwrap().success());
+    kill(pid).await;
     let answer = tokio::time::timeout(Duration::from_secs(10), exec).await.unwrap();
     let error = answer.unwrap_err();
     assert!(error.to_string().contains("virtiofsd"), "{error}");

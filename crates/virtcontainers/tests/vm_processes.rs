@@ -5,10 +5,7 @@
 
 mod guest;
 
-use std::{
-    process::Command,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use futures::future::{join, join_all};
 use guest::{Stage, output};
@@ -18,6 +15,7 @@ use virtcontainers::{
     GuestProcess, KillScope, ProcessListFormat, ProcessListOptions, Runtime, Sandbox, SandboxConfig, Signal,
     StopMode, TerminalSize, Transport,
 };
+use virtcontainers_testkit::kill;
 
 impl Stage {
     fn vsock_config(&self, id: &str) -> SandboxConfig {
@@ -291,7 +289,7 @@ async fn vm_death_is_noticed_within_a_second() {
     let mut events = stage.runtime().events(EventOptions::default()).unwrap();
     let pid = sandbox.status().await.unwrap().vmm_pid.unwrap();
     let killed = Instant::now();
-    assert!(Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap().success());
+    kill(pid).await;
     for monitor in [&mut first, &mut second] {
         let error = soon(monitor.recv()).await.unwrap();
         assert_eq!(error.kind(), ErrorKind::Hypervisor, "{error}");

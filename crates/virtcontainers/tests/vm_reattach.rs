@@ -18,6 +18,7 @@ use virtcontainers::{
     Cmd, ContainerConfig, ContainerId, ContainerState, DeleteMode, ExecId, GcOptions, LogOptions, MiB,
     ProxyKind, Runtime, SandboxConfig, SandboxId, SandboxState, ShimKind, StopMode, Transport,
 };
+use virtcontainers_testkit::kill;
 
 const ROOT: &str = "VC_TEST_REATTACH_ROOT";
 const ROOTFS: &str = "VC_TEST_REATTACH_ROOTFS";
@@ -84,7 +85,7 @@ async fn taken_over(serial: bool) {
     if serial {
         let status = sandbox.status().await.unwrap();
         let proxy = status.processes.iter().find(|helper| helper.role == "proxy").unwrap().pid;
-        assert!(Command::new("kill").args(["-9", &proxy.to_string()]).status().unwrap().success());
+        kill(proxy).await;
     }
 
     // A process whose streams the dead one had.
@@ -95,7 +96,7 @@ async fn taken_over(serial: bool) {
     // One whose shim is killed: it goes on, and its exit code is still to be had.
     let bereft = a.process_by_id(&exec_id("bereft")).await.unwrap();
     let shim = bereft.pid().unwrap();
-    assert!(Command::new("kill").args(["-9", &shim.to_string()]).status().unwrap().success());
+    kill(shim).await;
     let code = tokio::time::timeout(Duration::from_secs(60), bereft.wait()).await.unwrap();
     assert_eq!(code.unwrap(), 11);
     // One whose shim lives: it is all in its log.

@@ -20,6 +20,7 @@ use virtcontainers::{
     SandboxConfig, SandboxId, SandboxState, Seconds, SharedFs, StopMode, Transport,
 };
 use virtcontainers_sys::mount::mounts_under;
+use virtcontainers_testkit::kill;
 
 impl Stage {
     /// A runtime of a user who has a program of his own for helpers.
@@ -234,7 +235,7 @@ async fn vm_that_was_killed_is_seen_and_cleaned_up() {
     let early = tokio::time::timeout(Duration::from_secs(1), &mut wait).await;
     assert!(early.is_err(), "it sleeps: {early:?}");
     let pid = sandbox.status().await.unwrap().vmm_pid.unwrap();
-    Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap();
+    kill(pid).await;
     sandbox.wait_exit().await.unwrap();
     assert_eq!(wait.await.unwrap_err().kind(), ErrorKind::Hypervisor);
     let status = stage.runtime().sandbox_status(&sid("victim")).await.unwrap();

@@ -12,7 +12,6 @@ mod guest;
 
 use std::{
     collections::BTreeMap,
-    process::Command,
     time::{Duration, Instant},
 };
 
@@ -22,6 +21,7 @@ use virtcontainers::{
     Transport,
 };
 use virtcontainers_sys::process::ProcessRef;
+use virtcontainers_testkit::kill;
 
 fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().map_or(default, |text| text.parse().unwrap())
@@ -48,13 +48,6 @@ enum Victim {
     Vmm,
     Virtiofsd,
     Vsock,
-}
-
-/// Kills a process and waits for its end: it lives on for a moment after its connections have broken.
-async fn kill(pid: u32) {
-    let process = ProcessRef::of(pid).unwrap().open().unwrap().unwrap();
-    assert!(Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap().success());
-    process.exited().await.unwrap();
 }
 
 async fn round(stage: &Stage, victim: Victim, after: Duration) {

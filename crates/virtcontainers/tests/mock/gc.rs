@@ -6,6 +6,7 @@ use virtcontainers::{
     DeleteMode, ErrorKind, GcItem, GcOptions, GcOutcome, Runtime, SandboxState, StatusReason, StopMode,
 };
 use virtcontainers_sys::process::{Mark, ProcessRef};
+use virtcontainers_testkit::kill;
 
 use crate::stage::{Stage, sid};
 
@@ -14,10 +15,6 @@ async fn gc(runtime: &Runtime) -> Vec<GcItem> {
     let done = runtime.gc(GcOptions::default()).await.unwrap().items;
     assert_eq!(planned.len(), done.len(), "{planned:?} {done:?}");
     done
-}
-
-fn kill(process: u32) {
-    assert!(Command::new("kill").args(["-9", &process.to_string()]).status().unwrap().success());
 }
 
 /// A process that carries a mark of this stage's root.
@@ -98,7 +95,7 @@ async fn what_a_dead_machine_has_left_is_released() {
     let sandbox = runtime.run_sandbox(config).await.unwrap();
     let daemon = ProcessRef::of(sandbox.status().await.unwrap().processes[0].pid).unwrap();
     let seen = daemon.open().unwrap().unwrap();
-    kill(daemon.pid);
+    kill(daemon.pid).await;
     seen.exited().await.unwrap();
     let status = sandbox.status().await.unwrap();
     assert_eq!(status.state, SandboxState::Stopped);

@@ -12,6 +12,7 @@ use virtcontainers::{
     store::{FaultKind, FaultPlan},
 };
 use virtcontainers_sys::unix;
+use virtcontainers_testkit::kill;
 
 use crate::stage::{Stage, cid, eid, sid};
 
@@ -150,14 +151,14 @@ async fn without_its_shim_a_process_runs_on_and_can_be_given_another() {
     sandbox.start().await.unwrap();
     let container = sandbox.container(&cid("c"));
     let process = container.process().await.unwrap();
-    let pid = process.pid().unwrap().to_string();
+    let pid = process.pid().unwrap();
     let attached = container.attach().await.unwrap();
-    assert!(std::process::Command::new("kill").args(["-9", &pid]).status().unwrap().success());
+    kill(pid).await;
     assert!(soon(attached.control.wait()).await.is_err(), "the connection ends with the shim");
     assert_eq!(container.status().await.unwrap().state, ContainerState::Running);
 
     process.hand_over().await.unwrap();
-    assert!(process.pid().is_some_and(|now| now.to_string() != pid));
+    assert!(process.pid().is_some_and(|now| now != pid));
     let mut attached = container.attach().await.unwrap();
     let mut seen = [0; 3];
     tokio::io::AsyncWriteExt::write_all(&mut attached.stdin, b"hi\n").await.unwrap();
@@ -165,8 +166,7 @@ async fn without_its_shim_a_process_runs_on_and_can_be_given_another() {
     assert_eq!(&seen, b"hi\n");
 
     // And killed once more: then the agent is asked.
-    let pid = process.pid().unwrap().to_string();
-    assert!(std::process::Command::new("kill").args(["-9", &pid]).status().unwrap().success());
+    kill(process.pid().unwrap()).await;
     let end = async { play.agent().end(&cid("c"), &eid("c"), 3) };
     let (code, ended) = soon(async { tokio::join!(container.wait(), end) }).await;
     assert!(ended);

@@ -6,6 +6,7 @@ use virtcontainers::{
     AgentKind, DeleteMode, ErrorKind, HypervisorKind, ProxyKind, SandboxConfig, SandboxState, Seconds,
     StatusReason, StopMode, Transport, agent::mock::Method,
 };
+use virtcontainers_testkit::kill;
 
 use crate::stage::{Stage, cid};
 
@@ -48,8 +49,7 @@ async fn a_helper_that_dies_under_a_wait_ends_the_wait() {
     while stage.agent.count(Method::WaitProcess) == 0 {
         tokio::task::yield_now().await;
     }
-    let pid = status.processes[0].pid.to_string();
-    assert!(std::process::Command::new("kill").args(["-9", &pid]).status().unwrap().success());
+    kill(status.processes[0].pid).await;
     let ended = tokio::time::timeout(Duration::from_secs(20), waiter).await.unwrap().unwrap();
     let error = ended.unwrap_err();
     assert!(error.to_string().contains("virtiofsd"), "{error}");
